@@ -1,0 +1,1 @@
+"""File content on the local disk: which bytes are held, where, and what may go."""

@@ -1,0 +1,1 @@
+"""A client of the control socket, for programs: async on trio and asyncio, or blocking."""

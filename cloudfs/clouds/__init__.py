@@ -1,0 +1,1 @@
+"""Clouds: what they can do (`base`), and one module for each kind."""

@@ -1,0 +1,1 @@
+"""The reference's classes, over the engine below."""

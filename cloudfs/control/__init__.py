@@ -1,0 +1,1 @@
+"""The control socket: JSON-RPC in, permissions, calls, events out."""

@@ -1,0 +1,1 @@
+"""SQLite: the only durable memory. Nothing above this package sees a row."""

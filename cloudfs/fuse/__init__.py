@@ -1,0 +1,1 @@
+"""The kernel's side: thin handlers, open files, extended attributes."""

@@ -1,0 +1,1 @@
+"""Plain data and decisions, free of I/O: what every other layer speaks in."""

@@ -1,0 +1,1 @@
+"""One run over a scope: observe, plan, apply."""

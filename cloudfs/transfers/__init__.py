@@ -1,0 +1,1 @@
+"""What moves between cloud and cache: listings and downloads, who waits for them and in which order."""
