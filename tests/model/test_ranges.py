@@ -1,5 +1,7 @@
 """RangeSet against the plainest model there is: a set of byte numbers."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ def test_holds_exactly_the_bytes_added_and_not_removed(steps: list[tuple[bool, t
 def test_is_kept_as_the_fewest_ranges(steps: list[tuple[bool, tuple[int, int]]]) -> None:
     pairs = list(build(steps)[0])
     assert all(start < stop for start, stop in pairs)
-    assert all(left[1] < right[0] for left, right in zip(pairs, pairs[1:], strict=False))
+    assert all(left[1] < right[0] for left, right in pairwise(pairs))
 
 
 @given(edits, spans)
