@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+import trio
+
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 
 
@@ -90,7 +92,7 @@ class Cloud(Protocol):
         """How many connections may be used at this moment (fewer while the server says 429 or 503)."""
         ...
 
-    async def run(self, *, task_status: object = ...) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = ...) -> None:
         """Own the connections until cancelled."""
         ...
 
