@@ -1,0 +1,276 @@
+"""aiosqlite driven from trio; the only module that knows of asyncio.
+
+One writer connection, in aiosqlite's thread, does all changes: works that wait at the same time share a
+transaction. One read-only connection in the trio thread answers reads in microseconds; in WAL mode it
+sees what is committed, and only that.
+
+Invariants: a work's changes are committed whole or not at all; `commit` returns after its transaction
+is committed; works take effect in the order of the calls.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar, cast
+
+import aiosqlite
+import aiosqlite.core
+import outcome
+import trio
+
+from cloudfs.database.faults import DatabaseDamaged, translated
+from cloudfs.database.schema import migrate
+from cloudfs.model.errors import LocalIOError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_PINNED = "0.22.1"
+if aiosqlite.__version__ != _PINNED:
+    raise ImportError(
+        f"cloudfs works with aiosqlite {_PINNED}, not {aiosqlite.__version__}: "
+        f"its event loop is replaced by a private detail. Mend: pip install aiosqlite=={_PINNED}"
+    )
+
+_GROUP_LIMIT = 256  # works in one transaction, so that the first of them does not wait for ever
+_BUSY_TIMEOUT_S = 10.0
+_LOG_LIMIT_BYTES = 64 * 1024 * 1024  # what the write-ahead log is cut back to after a checkpoint
+
+
+class _Future:
+    """The asyncio future, and its loop, that aiosqlite's thread answers to: here it resumes a trio task."""
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._waiter: trio.lowlevel.Task | None = None
+        self._result: outcome.Outcome[Any] | None = None
+
+    def get_loop(self) -> _Future:
+        return self
+
+    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        try:
+            self._token.run_sync_soon(partial(function, *args))
+        except trio.RunFinishedError:
+            return  # a connection that was dropped unclosed: nobody waits for its end
+
+    def done(self) -> bool:
+        return self._result is not None
+
+    def set_result(self, value: object) -> None:
+        self._resolve(outcome.Value(value))
+
+    def set_exception(self, error: BaseException) -> None:
+        self._resolve(outcome.Error(error))
+
+    def _resolve(self, result: outcome.Outcome[Any]) -> None:
+        self._result = result
+        if self._waiter is not None:
+            trio.lowlevel.reschedule(self._waiter)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Any:
+        if self._result is None:
+            self._waiter = trio.lowlevel.current_task()
+            # A statement in another thread cannot be called back, so a cancel waits for it.
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        assert self._result is not None
+        return self._result.unwrap()
+
+
+# All that aiosqlite 0.22.1 takes from asyncio at run time is `get_event_loop().create_future()`.
+aiosqlite.core.asyncio = SimpleNamespace(  # type: ignore[attr-defined, assignment]
+    get_event_loop=lambda: SimpleNamespace(create_future=_Future)
+)
+
+
+class _Request(Generic[T]):
+    """One caller's work, and the way its outcome comes back."""
+
+    def __init__(self, work: Work[T], durable: bool) -> None:
+        self.work = work
+        self.durable = durable
+        self.done = trio.Event()
+        self.result: outcome.Outcome[T] | None = None
+
+    def settle(self, result: outcome.Outcome[T]) -> None:
+        self.result = result
+        self.done.set()
+
+
+class Database:
+    """The durable memory of one mount: a file, its writer and its reader."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: list[_Request[Any]] = []
+        self._queued = trio.Event()
+        self._reader: sqlite3.Connection | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Open, bring the tables up to date, and commit until cancelled.
+
+        Once cancelled, what was accepted is still committed; the log is merged into the file. Raises
+        DatabaseDamaged (see `set_aside`), DatabaseTooNew, or another LocalIOError where it can't be opened.
+        """
+        try:
+            writer = await aiosqlite.connect(
+                self._path, isolation_level=None, timeout=_BUSY_TIMEOUT_S, cached_statements=256
+            )
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        try:
+            await self._prepare(writer)
+            task_status.started()
+            await self._serve(writer)
+        finally:
+            await self._close(writer)
+
+    async def commit(self, work: Work[T], *, durable: bool = False) -> T:
+        """Run `work` in the writer's thread, within a transaction, and return its result once committed.
+
+        work: gets the connection; it may be called a second time after a rollback, so it must do nothing
+        but read and change the database.
+        durable: the commit survives power loss (synchronous=FULL), not only the end of the process.
+
+        Cancelled before anything happened, or not at all. What `work` raises comes back to this caller
+        only, and nothing of it is kept. Raises LocalStorageFull, DatabaseDamaged, LocalIOError.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._opened()
+        request = _Request(work, durable)
+        self._queue.append(request)
+        self._queued.set()
+        with trio.CancelScope(shield=True):
+            await request.done.wait()
+        assert request.result is not None
+        try:
+            return request.result.unwrap()
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a SELECT, as committed by now, in the trio thread: for small answers.
+
+        Raises DatabaseDamaged, LocalIOError.
+        """
+        try:
+            return self._opened().execute(sql, cast(Any, parameters)).fetchall()
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._reader is None:
+            raise LocalIOError("the database is not open")
+        return self._reader
+
+    async def _prepare(self, writer: aiosqlite.Connection) -> None:
+        try:
+            await _in_thread(writer, partial(_set_up, path=self._path))
+            self._reader = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY_TIMEOUT_S,
+                cached_statements=256,
+            )
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    async def _serve(self, writer: aiosqlite.Connection) -> None:
+        while True:
+            await self._queued.wait()
+            await self._commit_group(writer)
+
+    async def _commit_group(self, writer: aiosqlite.Connection) -> None:
+        group = self._queue[:_GROUP_LIMIT]
+        del self._queue[:_GROUP_LIMIT]
+        if not self._queue:
+            self._queued = trio.Event()
+        with trio.CancelScope(shield=True):
+            results = await _in_thread(writer, partial(_run_group, group=group))
+        for request, result in zip(group, results, strict=True):
+            request.settle(result)
+
+    async def _close(self, writer: aiosqlite.Connection) -> None:
+        reader, self._reader = self._reader, None  # from here on nothing is accepted
+        with trio.CancelScope(shield=True):
+            while self._queue:
+                await self._commit_group(writer)
+            # The writer last: the last connection merges the log into the file and deletes it.
+            if reader is not None:
+                reader.close()
+            await writer.close()
+
+
+async def _in_thread(writer: aiosqlite.Connection, function: Work[T]) -> T:
+    """Call `function` with the bare connection in aiosqlite's thread: one hop, however many statements."""
+    execute = cast(Callable[[Work[T], sqlite3.Connection], Awaitable[T]], writer._execute)
+    return await execute(function, writer._conn)
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    # A log that is still there tells of an end without close (kill, power): look before trusting the file.
+    log = path.with_name(path.name + "-wal")
+    after_crash = log.exists() and log.stat().st_size > 0
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+    if after_crash:
+        ((verdict,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if verdict != "ok":
+            raise DatabaseDamaged(f"the database is damaged ({verdict})")
+    migrate(connection)
+
+
+class _Undone(Exception):
+    """SQLite gave up the whole transaction while one work ran (disk full, I/O error)."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _run_group(connection: sqlite3.Connection, group: Sequence[_Request[Any]]) -> list[outcome.Outcome[Any]]:
+    """All works in one transaction; where that fails as a whole, each in one of its own."""
+    try:
+        return _run_transaction(connection, group)
+    except (sqlite3.Error, _Undone) as failure:
+        if len(group) == 1:
+            return [outcome.Error(failure.error if isinstance(failure, _Undone) else failure)]
+    return [result for request in group for result in _run_group(connection, [request])]
+
+
+def _run_transaction(
+    connection: sqlite3.Connection, group: Sequence[_Request[Any]]
+) -> list[outcome.Outcome[Any]]:
+    durable = any(request.durable for request in group)
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        results = [_run_work(connection, request.work) for request in group]
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _run_work(connection: sqlite3.Connection, work: Work[Any]) -> outcome.Outcome[Any]:
+    """One work behind a savepoint, so that its failure undoes nothing but itself."""
+    connection.execute("SAVEPOINT work")
+    result: outcome.Outcome[Any] = outcome.capture(work, connection)
+    if isinstance(result, outcome.Error):
+        if not connection.in_transaction:
+            raise _Undone(result.error)
+        connection.execute("ROLLBACK TO work")
+    connection.execute("RELEASE work")
+    return result

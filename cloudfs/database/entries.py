@@ -1,0 +1,255 @@
+"""The table of the local tree: reads in the trio thread, and changes within a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from cloudfs.database.bridge import Database
+from cloudfs.model.entry import Version
+from cloudfs.model.enums import Kind, Listing
+from cloudfs.model.node import ROOT, Node
+
+_NAMES = (
+    "inode",
+    "parent",
+    "name",
+    "kind",
+    "size",
+    "mtime_ns",
+    "ctime_ns",
+    "mode",
+    "uid",
+    "gid",
+    "version_etag",
+    "version_mtime_ns",
+    "version_size",
+    "file_id",
+    "listing",
+    "pinned",
+    "media_id",
+    "error",
+    "error_reason",
+)
+_COLUMNS = ", ".join(_NAMES)
+_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
+_UPDATE = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in _NAMES[1:])} WHERE inode = ?"
+_LAST_MEDIA_ID = "last_media_id"
+
+# An entry with all below it, parents before children.
+_SUBTREE = """
+    WITH RECURSIVE below (inode, depth) AS (
+        SELECT inode, 0 FROM entries WHERE inode = ?
+        UNION ALL
+        SELECT entries.inode, depth + 1 FROM entries JOIN below ON entries.parent = below.inode
+    )
+"""
+
+# Pinned entries with all below them, but what is unlinked.
+_PINNED_FILES = f"""
+    WITH RECURSIVE covered (inode) AS (
+        SELECT inode FROM entries WHERE pinned = 1 AND (parent IS NOT NULL OR inode = {ROOT})
+        UNION
+        SELECT entries.inode FROM entries JOIN covered ON entries.parent = covered.inode
+    )
+    SELECT entries.inode, entries.parent FROM covered JOIN entries USING (inode)
+    WHERE kind = {int(Kind.FILE)} AND entries.size > 0 AND NOT EXISTS (
+        SELECT 1 FROM contents
+        WHERE contents.inode = entries.inode AND whole = 1 AND contents.size = version_size
+            AND etag IS version_etag
+    )
+"""
+
+
+def _node(row: Sequence[Any]) -> Node:
+    inode, parent, name, kind, size, mtime_ns, ctime_ns, mode, uid, gid = row[:10]
+    etag, version_mtime_ns, version_size, file_id, listing, pinned, media_id, error, reason = row[10:]
+    version = None if version_size is None else Version(etag, version_mtime_ns, version_size)
+    return Node(
+        inode,
+        parent,
+        name,
+        Kind(kind),
+        size,
+        mtime_ns,
+        ctime_ns,
+        mode,
+        uid,
+        gid,
+        version,
+        file_id,
+        Listing(listing),
+        bool(pinned),
+        media_id,
+        error,
+        reason,
+    )
+
+
+def _row(node: Node) -> tuple[object, ...]:
+    version = node.version
+    return (
+        node.inode,
+        node.parent,
+        node.name,
+        int(node.kind),
+        node.size,
+        node.mtime_ns,
+        node.ctime_ns,
+        node.mode,
+        node.uid,
+        node.gid,
+        version.etag if version else None,
+        version.mtime_ns if version else None,
+        version.size if version else None,
+        node.file_id,
+        int(node.listing),
+        int(node.pinned),
+        node.media_id,
+        node.error,
+        node.error_reason,
+    )
+
+
+class Entries:
+    """Entries as committed. All raise LocalIOError (DatabaseDamaged) and nothing else."""
+
+    def __init__(self, database: Database) -> None:
+        self._read = database.read
+
+    def load(self, inode: int) -> Node | None:
+        return self._one("inode = ?", inode)
+
+    def child(self, parent: int, name: bytes) -> Node | None:
+        return self._one("parent = ? AND name = ?", parent, name)
+
+    def by_media_id(self, media_id: int) -> Node | None:
+        return self._one("media_id = ?", media_id)
+
+    def child_inodes(self, folder: int) -> list[int]:
+        """All children, ascending."""
+        rows = self._read("SELECT inode FROM entries WHERE parent = ? ORDER BY inode", (folder,))
+        return [inode for (inode,) in rows]
+
+    def page(self, folder: int, after: int, limit: int) -> list[Node]:
+        """Children above an inode, ascending."""
+        sql = f"SELECT {_COLUMNS} FROM entries WHERE parent = ? AND inode > ? ORDER BY inode LIMIT ?"
+        return [_node(row) for row in self._read(sql, (folder, after, limit))]
+
+    def count_children(self, folder: int) -> int:
+        ((count,),) = self._read("SELECT COUNT(*) FROM entries WHERE parent = ?", (folder,))
+        return int(count)
+
+    def folders(self) -> list[tuple[Any, ...]]:
+        """(parent, inode) of every folder but the root and the unlinked."""
+        kind = int(Kind.FOLDER)
+        return self._read(f"SELECT parent, inode FROM entries WHERE kind = {kind} AND parent IS NOT NULL")
+
+    def _one(self, condition: str, *parameters: object) -> Node | None:
+        rows = self._read(f"SELECT {_COLUMNS} FROM entries WHERE {condition}", parameters)
+        return _node(rows[0]) if rows else None
+
+
+class EntryChanges:
+    """Reads and changes within one transaction, in the writer's thread. Raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute: Callable[..., sqlite3.Cursor] = connection.execute
+        self._execute_many = connection.executemany
+
+    def load(self, inode: int) -> Node | None:
+        row = self._execute(f"SELECT {_COLUMNS} FROM entries WHERE inode = ?", (inode,)).fetchone()
+        return _node(row) if row else None
+
+    def child(self, parent: int, name: bytes) -> Node | None:
+        sql = f"SELECT {_COLUMNS} FROM entries WHERE parent = ? AND name = ?"
+        row = self._execute(sql, (parent, name)).fetchone()
+        return _node(row) if row else None
+
+    def children(self, folder: int) -> list[Node]:
+        """All children, ascending."""
+        sql = f"SELECT {_COLUMNS} FROM entries WHERE parent = ? ORDER BY inode"
+        return [_node(row) for row in self._execute(sql, (folder,))]
+
+    def subtree(self, inode: int) -> list[tuple[int, Kind]]:
+        """An entry with all below it, parents before children."""
+        sql = f"{_SUBTREE} SELECT inode, kind FROM below JOIN entries USING (inode) ORDER BY depth, inode"
+        return [(below, Kind(kind)) for below, kind in self._execute(sql, (inode,))]
+
+    def pinned_files(self) -> list[tuple[int, int]]:
+        """(inode, parent) of files with an effective pin that are not whole in the cache."""
+        return self._execute(_PINNED_FILES).fetchall()
+
+    def next_inode(self) -> int:
+        """The number of the next new entry; those after it are free too."""
+        row = self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+        return int(row[0]) + 1 if row else ROOT
+
+    def insert(self, nodes: Iterable[Node]) -> None:
+        self._execute_many(_INSERT, map(_row, nodes))
+
+    def update(self, nodes: Iterable[Node]) -> None:
+        """Write every column of entries that exist."""
+        self._execute_many(_UPDATE, ((*row[1:], row[0]) for row in map(_row, nodes)))
+
+    def unlink(self, inodes: Iterable[int]) -> None:
+        """Take entries out of their folders: they have no name and no media id any more."""
+        self._execute_many(
+            "UPDATE entries SET parent = NULL, media_id = NULL WHERE inode = ?",
+            ((inode,) for inode in inodes),
+        )
+
+    def delete(self, inodes: Iterable[int]) -> None:
+        """Delete rows with their attributes and history. Children must come before their folders."""
+        self._execute_many("DELETE FROM entries WHERE inode = ?", ((inode,) for inode in inodes))
+
+    def unlinked(self) -> list[int]:
+        rows = self._execute("SELECT inode FROM entries WHERE parent IS NULL AND inode <> ?", (ROOT,))
+        return [inode for (inode,) in rows]
+
+    def take_over(self, old: int, new: int) -> None:
+        """Give an entry the user's attributes of another one, as a copy, and its history."""
+        self._execute(
+            "INSERT OR IGNORE INTO attributes (inode, name, value) "
+            "SELECT ?, name, value FROM attributes WHERE inode = ?",
+            (new, old),
+        )
+        self._execute("UPDATE history SET inode = ? WHERE inode = ?", (new, old))
+
+    def set_pin(self, inode: int, pinned: bool) -> None:
+        self._execute("UPDATE entries SET pinned = ? WHERE inode = ?", (int(pinned), inode))
+
+    def set_error(self, inode: int, error: str | None, reason: str | None) -> None:
+        self._execute(
+            "UPDATE entries SET error = ?, error_reason = ? WHERE inode = ?", (error, reason, inode)
+        )
+
+    def take_media_ids(self, count: int) -> range:
+        """New media ids, never given before."""
+        row = self._execute(
+            "INSERT INTO settings (key, value) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = value + excluded.value RETURNING value",
+            (_LAST_MEDIA_ID, count),
+        ).fetchone()
+        return range(row[0] - count + 1, row[0] + 1)
+
+    def number_media_below(self, inode: int) -> list[int]:
+        """Give a media id to each file at or below an entry that has none; returns those files."""
+        files = self._files_below(inode, "media_id IS NULL")
+        ids = self.take_media_ids(len(files)) if files else range(0)
+        self._execute_many("UPDATE entries SET media_id = ? WHERE inode = ?", zip(ids, files, strict=True))
+        return files
+
+    def drop_media_ids_below(self, inode: int) -> list[int]:
+        """Take the media ids of files at or below an entry away; returns those files."""
+        files = self._files_below(inode, "media_id IS NOT NULL")
+        self._execute_many("UPDATE entries SET media_id = NULL WHERE inode = ?", ((file,) for file in files))
+        return files
+
+    def _files_below(self, inode: int, condition: str) -> list[int]:
+        sql = (
+            f"{_SUBTREE} SELECT inode FROM below JOIN entries USING (inode) "
+            f"WHERE kind = {int(Kind.FILE)} AND {condition} ORDER BY inode"
+        )
+        return [file for (file,) in self._execute(sql, (inode,))]
