@@ -1,0 +1,46 @@
+"""mount.toml: read, checked and explained (INTERFACE section 3)."""
+
+from cloudfs.config.credentials import Login, read_credentials
+from cloudfs.config.faults import ConfigError, Fault
+from cloudfs.config.loading import default_socket, load, require_supported, socket_directory
+from cloudfs.config.options import parse_options
+from cloudfs.config.settings import (
+    CacheSettings,
+    CloudSettings,
+    CloudType,
+    ControlSettings,
+    DeviceSettings,
+    GallerySettings,
+    Grant,
+    HydrationSettings,
+    MountConfig,
+    MountSettings,
+    Network,
+    OnOpen,
+    SyncSettings,
+)
+
+__all__ = [
+    "CacheSettings",
+    "CloudSettings",
+    "CloudType",
+    "ConfigError",
+    "ControlSettings",
+    "DeviceSettings",
+    "Fault",
+    "GallerySettings",
+    "Grant",
+    "HydrationSettings",
+    "Login",
+    "MountConfig",
+    "MountSettings",
+    "Network",
+    "OnOpen",
+    "SyncSettings",
+    "default_socket",
+    "load",
+    "parse_options",
+    "read_credentials",
+    "require_supported",
+    "socket_directory",
+]
