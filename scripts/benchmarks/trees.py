@@ -1,0 +1,96 @@
+"""The files that the measures read, each tree made when the first measure asks for it.
+
+Names and sizes are all that a listing shows, so trees of many files are hard links to a few.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+LINKS_EACH = 10_000  # ext4 ends at 65,000 links to one file
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much a run reads: as the targets say, or a quick look."""
+
+    large_bytes: int = 1 << 30
+    flat_files: int = 10_000
+    deep_folders: int = 50
+    deep_files: int = 100
+    many_folders: int = 100
+    many_files: int = 1_000
+    random_reads: int = 100
+
+    @property
+    def deep_entries(self) -> int:
+        """Lines that `find` prints for the deep tree, its root included."""
+        return 1 + self.deep_folders * (1 + self.deep_files)
+
+    @property
+    def many_entries(self) -> int:
+        """The same for the tree of many files."""
+        return 1 + self.many_folders * (1 + self.many_files)
+
+
+QUICK = Scale(large_bytes=256 << 20, many_folders=20, random_reads=30)
+
+
+class Trees:
+    """Makes what is asked for below `root`, once."""
+
+    def __init__(self, root: Path, scale: Scale) -> None:
+        self.root = root
+        self.scale = scale
+        root.mkdir()
+        (root / "probe").write_bytes(b"p" * 4096)
+
+    def make(self, name: str) -> None:
+        """Make one of `large`, `medium`, `flat`, `deep`, `many`, unless it is there."""
+        folder = self.root / name
+        if folder.exists():
+            return
+        folder.mkdir()
+        scale = self.scale
+        match name:
+            case "large":
+                _write_random(folder / "file", scale.large_bytes)
+            case "medium":
+                _write_random(folder / "file", 64 << 20)
+            case "flat":
+                _fill(folder, scale.flat_files)
+            case "deep":
+                _fill_folders(folder, scale.deep_folders, scale.deep_files)
+            case "many":
+                _fill_folders(folder, scale.many_folders, scale.many_files)
+            case _:
+                raise ValueError(f"no tree {name!r}")
+
+
+def _write_random(path: Path, size: int) -> None:
+    source = random.Random(path.name)
+    with path.open("wb") as file:
+        for _ in range(0, size, CHUNK_BYTES):
+            file.write(source.randbytes(CHUNK_BYTES))
+
+
+def _fill_folders(folder: Path, folders: int, files: int) -> None:
+    for number in range(folders):
+        below = folder / f"folder-{number:03}"
+        below.mkdir()
+        _fill(below, files)
+
+
+def _fill(folder: Path, files: int) -> None:
+    original = folder
+    for number in range(files):
+        path = folder / f"document {number:05}.txt"
+        if number % LINKS_EACH == 0:
+            original = path
+            path.write_bytes(b"some words, as a document has them\n" * 100)
+        else:
+            os.link(original, path)
