@@ -62,7 +62,8 @@ class Content:
     users: open handles and transfers. reserved: bytes that admission keeps free for it.
     wanted: ranges that somebody waits for; they are not dropped to make room.
     is_stale: the cloud no longer has this version, so what is missing can't come any more.
-    unsaved: whether `held` differs from the committed map.
+    unsaved: whether `held` differs from the committed map. durable: whether the committed map is of bytes
+    that survive power loss.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class Content:
         "_arrivals",
         "_held_bytes",
         "detached",
+        "durable",
         "fd",
         "file_id",
         "held",
@@ -102,6 +104,7 @@ class Content:
         for start, stop in held or ():
             self.add(start, stop)
         self.unsaved = False
+        self.durable = False
 
     def __repr__(self) -> str:
         return f"<Content {self.inode} {self.state.name} {self._held_bytes}/{self.size}>"
@@ -139,6 +142,7 @@ class Content:
         self.held.add(start, stop)
         self._held_bytes += gained
         self.unsaved = True
+        self.durable = False
         self._note_arrival(gaps)
         return gained
 
@@ -153,6 +157,7 @@ class Content:
         self._arrivals = deque(part for arrival in self._arrivals for part in _without(arrival, start, stop))
         self._held_bytes -= lost
         self.unsaved = True
+        self.durable = False
         return lost
 
     def clip(self, size: int) -> int:

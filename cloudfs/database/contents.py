@@ -100,6 +100,16 @@ class Contents:
                 yield file, inode
             after = rows[-1][0]
 
+    def known_files(self, files: Sequence[str]) -> set[str]:
+        """Those of these names that a row has."""
+        known: set[str] = set()
+        for start in range(0, len(files), _PAGE):
+            page = files[start : start + _PAGE]
+            marks = ", ".join("?" * len(page))
+            rows = self._database.read(f"SELECT file FROM contents WHERE file IN ({marks})", page)
+            known.update(file for (file,) in rows)
+        return known
+
     def orphans(self) -> list[ContentRow]:
         """Content of entries that are gone (a stop between the two removals): it may go."""
         sql = (
@@ -137,6 +147,15 @@ class Contents:
             connection.executemany("DELETE FROM contents WHERE inode = ?", values)
 
         await self._database.commit(work)
+
+    async def forget_unsynced(self, boot_id: str) -> int:
+        """Delete the rows of another boot whose bytes were never synced. Returns how many there were."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            sql = "DELETE FROM contents WHERE durable = 0 AND boot_id != ?"
+            return connection.execute(sql, (boot_id,)).rowcount
+
+        return await self._database.commit(work)
 
 
 def _content_row(row: Sequence[Any]) -> ContentRow:

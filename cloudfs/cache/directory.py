@@ -1,0 +1,109 @@
+"""The cache directory as a whole: whose it is, where it may lie, and that only one daemon uses it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cloudfs.model.errors import LocalIOError
+
+LOCK_NAME = "lock"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+MOUNTS = Path("/proc/self/mountinfo")
+
+# Where flock, fdatasync or holes do not mean what they mean on a local disk.
+_REMOTE_TYPES = frozenset(
+    {"9p", "afs", "ceph", "cifs", "coda", "davfs", "glusterfs", "gfs2", "lustre"}
+    | {"ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs", "virtiofs"}
+)
+
+
+@contextmanager
+def claim(directory: Path, mountpoint: Path | None = None) -> Iterator[None]:
+    """Be the only user of a cache directory for as long as the context lasts (INTERFACE 9, promise 7).
+
+    Makes the directory and what lies above it, and gives it the mode 0700. To be entered before anything
+    in it is opened, the database too. Raises LocalIOError, with the mend, where the directory lies inside
+    `mountpoint`, on a network or FUSE file system, belongs to another user, or is in use (the pid of the
+    daemon is named); nothing in it has been touched then.
+    """
+    try:
+        _refuse_inside(directory, mountpoint)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_foreign(directory)
+        _refuse_remote(directory)
+        os.chmod(directory, 0o700)
+        lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LocalIOError(f"the cache directory {directory} can't be used ({error.strerror})") from error
+    try:
+        _lock(lock, directory)
+        yield
+    finally:
+        os.close(lock)
+
+
+def boot_id() -> str:
+    """Which boot of the machine this is (proc(5)): page cache that was not synced ends with it."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError as error:
+        raise LocalIOError(f"{BOOT_ID} can't be read ({error.strerror})") from error
+
+
+def _lock(lock: int, directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno != errno.EWOULDBLOCK:
+            raise LocalIOError(
+                f"the cache directory {directory} can't be locked ({error.strerror})"
+            ) from error
+        pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        raise LocalIOError(
+            f"the cache directory {directory} is in use by process {pid}: "
+            "unmount that mount, or choose another [cache] path"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _refuse_inside(directory: Path, mountpoint: Path | None) -> None:
+    if mountpoint is not None and directory.resolve().is_relative_to(mountpoint.resolve()):
+        raise LocalIOError(
+            f"the cache directory {directory} lies inside the mountpoint {mountpoint}: "
+            "choose a [cache] path outside of it"
+        )
+
+
+def _refuse_foreign(directory: Path) -> None:
+    status = directory.stat()
+    if status.st_uid != os.geteuid():
+        raise LocalIOError(
+            f"the cache directory {directory} belongs to user {status.st_uid}, not to {os.geteuid()}: "
+            "choose another [cache] path"
+        )
+
+
+def _refuse_remote(directory: Path) -> None:
+    kind = _file_system(directory)
+    if kind in _REMOTE_TYPES or kind.partition(".")[0] in ("fuse", "fuseblk"):
+        raise LocalIOError(
+            f"the cache directory {directory} lies on a file system of type {kind}: "
+            "choose a [cache] path on a local disk"
+        )
+
+
+def _file_system(directory: Path) -> str:
+    """The type of the file system that a directory is on, from mountinfo (proc(5)); empty if unknown."""
+    status = os.stat(directory)
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    for line in MOUNTS.read_text(errors="surrogateescape").splitlines():
+        mount, _, source = line.partition(" - ")
+        if mount.split()[2] == device:
+            return source.split()[0]
+    return ""

@@ -1,0 +1,72 @@
+"""The cache files themselves: random names, two levels of folders, made with O_EXCL.
+
+A file's name is 32 random hexadecimal digits, ab/cd/ef...; nothing from a server is ever part of a path.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from cloudfs.cache.hole import punch
+
+FOLDER = "contents"
+_DIGITS = frozenset("0123456789abcdef")
+
+
+class ContentFiles:
+    """The files below one cache directory. All methods raise OSError as the system calls do."""
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / FOLDER
+
+    def prepare(self) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+
+    def path(self, file_id: str) -> Path:
+        return self._folder / file_id[:2] / file_id[2:4] / file_id[4:]
+
+    def create(self) -> tuple[str, int]:
+        """A new file: its name and a descriptor. It has no row yet."""
+        file_id = secrets.token_hex(16)
+        path = self.path(file_id)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return file_id, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def open(self, file_id: str) -> tuple[int, int]:
+        """A descriptor and the file's size in bytes."""
+        fd = os.open(self.path(file_id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return fd, os.fstat(fd).st_size
+
+    def unlink(self, file_id: str) -> None:
+        """Gone after it, also where it was gone before."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path(file_id))
+
+    def free(self, fd: int, start: int, stop: int) -> None:
+        """Give the blocks of a range back to the disk."""
+        punch(fd, start, stop)
+
+    def groups(self) -> Iterator[list[str]]:
+        """The names of all files, by folder of the first level; what is no cache file is left out."""
+        for first in sorted(os.listdir(self._folder)):
+            yield [
+                first + second + rest
+                for second in _entries(self._folder / first)
+                for rest in _entries(self._folder / first / second)
+                if _is_file_id(first + second + rest)
+            ]
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_file_id(name: str) -> bool:
+    return len(name) == 32 and _DIGITS.issuperset(name)

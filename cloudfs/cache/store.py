@@ -1,0 +1,282 @@
+"""The content cache: cache files, what is held of them, and which of them may stay.
+
+Invariants: only bytes that were written are ever read; one Content an inode is current, the others are
+detached and serve those who had them open; who uses a Content has counted itself by `open`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import trio
+
+from cloudfs.cache.content import Content, ContentState
+from cloudfs.cache.directory import boot_id
+from cloudfs.cache.eviction import Eviction
+from cloudfs.cache.files import ContentFiles
+from cloudfs.cache.held import HeldBytes
+from cloudfs.cache.maps import Maps
+from cloudfs.cache.space import CacheUsage, Space
+from cloudfs.cache.writing import Writing
+from cloudfs.database.bridge import Database
+from cloudfs.database.contents import Contents
+from cloudfs.model.entry import Version
+from cloudfs.model.errors import CloudfsError, LocalIOError, LocalStorageFull
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """The cache of one mount. The directory must have been claimed (`directory.claim`).
+
+    size, min_free: bytes that it may use, and that must stay free on its disk.
+    is_pinned: whether an inode's content is to stay.
+    boot: the running boot of the machine.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        database: Database,
+        *,
+        size: int,
+        min_free: int,
+        is_pinned: Callable[[int], bool],
+        boot: str | None = None,
+    ) -> None:
+        self._boot = boot_id() if boot is None else boot
+        self._rows = Contents(database)
+        self._files = ContentFiles(directory)
+        self._maps = Maps(self._rows, self._files, self._boot)
+        self._space = Space(directory, size=size, min_free=min_free)
+        self._held = HeldBytes(self._rows)
+        self._contents: dict[int, Content] = {}
+        self._eviction = Eviction(
+            rows=self._rows,
+            maps=self._maps,
+            files=self._files,
+            space=self._space,
+            held=self._held,
+            residents=self._contents,
+            is_pinned=is_pinned,
+        )
+        self._writing = Writing(self._files, self._maps, self._space, self._eviction)
+        self._users: Counter[int] = Counter()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the maps committed until cancelled. Raises LocalIOError where the directory is no good.
+
+        Usable at once, however much is cached: files are looked at when they are opened, and those that
+        no row knows are removed in the background.
+        """
+        try:
+            self._files.prepare()
+        except OSError as error:
+            raise LocalIOError(f"the cache directory can't be used ({error.strerror})") from error
+        if lost := await self._rows.forget_unsynced(self._boot):
+            log.warning("the machine went down before %d cached files were safe: fetched again", lost)
+        self._space.used = self._rows.totals().held_bytes
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._maps.run)
+            nursery.start_soon(self._sweep)
+            task_status.started()
+
+    # --- who uses what ---
+
+    async def open(self, inode: int, version: Version) -> Content:
+        """The content of this version, and the caller is one of its users until `close`.
+
+        Waits only while it is being evicted, or while one of another version is put aside (its users
+        keep theirs). Raises LocalIOError, LocalStorageFull.
+        """
+        while True:
+            content = self._contents.get(inode)
+            if content is None:
+                content = self._maps.load(inode) or Content(inode, version)
+                self._contents[inode] = content
+            if content.state is ContentState.EVICTING:
+                await self._eviction.over(inode)
+            elif content.version.is_same_as(version):
+                content.version = version
+                content.users += 1
+                self._users[inode] += 1
+                return content
+            else:
+                await self.discard(inode)
+
+    async def close(self, content: Content) -> None:
+        """One user less; the last one's leaving commits the map and closes the file. Shielded.
+
+        Where the map can't be committed that is logged: those bytes are fetched again one day.
+        """
+        try:
+            while content.users == 1 and not content.detached and content.fd is not None:
+                if content.is_whole and not content.durable:
+                    await self.settle(content)
+                elif content.unsaved:
+                    await self._maps.save([content])
+                else:
+                    break
+        except CloudfsError as error:
+            log.warning("what is held of inode %d can't be recorded: %s", content.inode, error.reason)
+        content.users -= 1
+        self._users[content.inode] -= 1
+        if not self._users[content.inode]:
+            del self._users[content.inode]
+        if content.users == 0:
+            self._put_away(content)
+
+    def is_in_use(self, inode: int) -> bool:
+        """Whether a handle or a transfer has any content of this inode, detached ones too."""
+        return inode in self._users
+
+    # --- bytes ---
+
+    def read_at(self, content: Content, offset: int, size: int) -> bytes:
+        """Held bytes, fewer than `size` only at the end of the file; in the trio thread (FACTS section 1).
+
+        Raises ValueError where they are not held, LocalIOError where the disk no longer has them: they
+        are not claimed any more then, and the next read fetches them.
+        """
+        size = min(size, content.size - offset)
+        if size <= 0:
+            return b""
+        if content.fd is None or not content.held.covers(offset, offset + size):
+            raise ValueError(f"[{offset}, {offset + size}) of {content!r} is not held")
+        try:
+            found = os.pread(content.fd, size, offset)
+        except OSError as error:
+            self._lose(content, offset, offset + size)
+            raise LocalIOError(f"the cache file can't be read ({error.strerror})") from error
+        if len(found) < size:
+            self._lose(content, offset + len(found), content.size)
+            raise LocalIOError("the cache file is shorter than it was")
+        return found
+
+    async def write_at(self, content: Content, offset: int, data: bytes) -> None:
+        """The bytes are in the cache file and count as held. Makes room first, as `admit` does.
+
+        Without a reservation the content's own oldest bytes go where no others can, so that a file of any
+        size can be read through. Raises LocalStorageFull, LocalIOError; nothing is claimed then.
+        """
+        await self._writing.write(content, offset, data)
+
+    async def admit(self, content: Content, count: int) -> None:
+        """Keep `count` bytes of room for this content until they are written or `waive` is called.
+
+        Evicts what was least recently used. Raises LocalStorageFull, and nothing is kept then.
+        """
+        await self._writing.admit(content, count)
+
+    def waive(self, content: Content) -> None:
+        """Give up what is left of the content's reservation."""
+        self._space.reserved -= content.reserved
+        content.reserved = 0
+
+    def check_fits(self, count: int) -> None:
+        """Raise LocalStorageFull where `count` more bytes cannot fit, whatever may be evicted."""
+        lacking = count - self._space.room()
+        if lacking > 0 and self._eviction.evictable(lacking) < lacking:
+            raise LocalStorageFull("the cache, or its disk, has no room for this file")
+
+    def window(self, content: Content) -> int:
+        """About how many bytes of a content without reservation can be held at the same time."""
+        return max(0, self._space.room()) + content.held_bytes
+
+    async def settle(self, content: Content) -> None:
+        """What is held is synced to the disk, and the committed map says so.
+
+        Raises LocalStorageFull, LocalIOError; it then is as safe as before.
+        """
+        try:
+            await self._maps.sync(content)
+        except OSError as error:
+            raise LocalIOError(f"the cache file can't be synced ({error.strerror})") from error
+
+    async def discard(self, *inodes: int) -> None:
+        """Drop what is held of these files, whatever it is worth; row first, then the file.
+
+        Programs that have one open keep their content, detached; the next open begins with a placeholder.
+        Raises LocalStorageFull, LocalIOError.
+        """
+        for inode in inodes:
+            content = self._contents.get(inode)
+            if content is not None and content.state is not ContentState.EVICTING:
+                await self._detach(content)
+            elif content is None:
+                await self._eviction.discard(inode)
+            await self._eviction.over(inode)
+
+    # --- what is known ---
+
+    def held_bytes(self, inode: int) -> int:
+        """Bytes held of a file, as the next open would find them; no wait."""
+        content = self._contents.get(inode)
+        if content is not None:
+            return 0 if content.state is ContentState.EVICTING else content.held_bytes
+        return self._held.of(inode)
+
+    def warm(self, inodes: Sequence[int]) -> None:
+        """Know `held_bytes` of all these by one read."""
+        self._held.warm(inodes)
+
+    @property
+    def usage(self) -> CacheUsage:
+        return CacheUsage(self._space.used, self._space.size, self._rows.totals().files)
+
+    # --- inside ---
+
+    def _put_away(self, content: Content) -> None:
+        self.waive(content)
+        self._maps.drop(content)
+        if content.fd is not None:
+            os.close(content.fd)
+            content.fd = None
+        if content.detached:
+            self._space.gave(content.held_bytes)
+        elif self._contents.get(content.inode) is content:
+            del self._contents[content.inode]
+            self._held.note(content.inode, content.held_bytes)
+            if content.file_id is not None:
+                self._maps.used(content.inode)
+
+    async def _detach(self, content: Content) -> None:
+        """Take its row and name away; those who have it open read on."""
+        content.detached = True
+        shell = Content(content.inode, content.version, file_id=content.file_id)
+        try:
+            await self._eviction.remove([shell], freed=0)
+        except CloudfsError:
+            content.detached = False
+            self._contents[content.inode] = content
+            raise
+        self._maps.drop(content)
+        if content.users == 0:
+            self._put_away(content)
+
+    def _lose(self, content: Content, start: int, stop: int) -> None:
+        """The disk does not give these bytes: claim them no more."""
+        log.error("cache file %s of inode %d is damaged", content.file_id, content.inode)
+        self._space.gave(content.drop(start, stop))
+        self._maps.note(content, 0)
+
+    async def _sweep(self) -> None:
+        """Remove the files that no row knows: a crash came between the file and its row, or its end.
+
+        Nothing but downloads is in the cache, so nothing is lost with them.
+        """
+        groups = self._files.groups()
+        try:
+            while (group := await trio.to_thread.run_sync(next, groups, None)) is not None:
+                mine = {content.file_id for content in self._contents.values()}
+                strays = set(group) - self._rows.known_files(group) - mine
+                for name in strays:
+                    await trio.to_thread.run_sync(self._files.unlink, name)
+                if strays:
+                    log.info("%d cache files without a record removed", len(strays))
+        except OSError as error:
+            log.warning("the cache directory can't be swept (%s)", error.strerror)
