@@ -140,6 +140,18 @@ class ReadOnly(CloudfsError):
     errno = e.EROFS
 
 
+class MountFailed(CloudfsError):
+    """The mountpoint, or FUSE itself, cannot be used. The reason names the mend."""
+
+    errno = e.EINVAL
+
+
+class Interrupted(CloudfsError):
+    """The program that waited was asked to end (signal(7))."""
+
+    errno = e.EINTR
+
+
 class Stopped(CloudfsError):
     """The transfer was stopped by somebody's wish."""
 
