@@ -54,7 +54,10 @@ class Mount:
 
     def memory_bytes(self) -> int:
         """The proportional set size of all its processes."""
-        return sum(_pss_bytes(pid) for pid in self.processes())
+        processes = self.processes()
+        if not processes:
+            raise ProcessLookupError("no process of the mount names its directory")
+        return sum(_pss_bytes(pid) for pid in processes)
 
     def kill(self) -> None:
         """End it now; whoever waits on the mount gets an error."""
@@ -109,24 +112,26 @@ class Cloudfs:
             )
         )
         try:
-            self._run(mount, "mount", "--config", configuration, mount.path)
+            if self._run(mount, "mount", "--config", configuration, mount.path):
+                raise RuntimeError(f"cloudfs mount failed: {_tail(mount.log)}")
             _wait_for_mount(mount)
             yield mount
         finally:
-            with contextlib.suppress(subprocess.SubprocessError):
+            with contextlib.suppress(subprocess.TimeoutExpired):  # then it is killed
                 self._run(mount, "umount", mount.path, "--force")
             _end(mount)
 
-    def _run(self, mount: Mount, *arguments: str | Path) -> None:
+    def _run(self, mount: Mount, *arguments: str | Path) -> int:
+        """The verb's exit code; what it says goes to the mount's log."""
         with mount.log.open("ab") as log:
-            subprocess.run(
+            return subprocess.run(
                 [BIN / "cloudfs", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                check=True,
+                check=False,
                 timeout=START_S,
-            )
+            ).returncode
 
 
 class Rclone:
