@@ -133,9 +133,7 @@ class Cloud(Protocol):
         """Remove a file of this version, or (base None) an empty folder. PreconditionFailed, NotFound."""
         ...
 
-    async def move(
-        self, source: RemotePath, target: RemotePath, *, replaces: Version | None = None
-    ) -> None:
+    async def move(self, source: RemotePath, target: RemotePath, *, replaces: Version | None = None) -> None:
         """Rename without sending content. AlreadyExists where the target is taken, unless it is
         `replaces` of this very version (PreconditionFailed if not)."""
         ...

@@ -72,11 +72,14 @@ class FolderListing:
     """A folder's children, from an answer that came whole (else there is no FolderListing).
 
     left_out: names (or hrefs) that cannot be shown, with the reason; already logged by the cloud.
+    unshown: names that the cloud does hold but could not describe. They have not vanished: an error is
+    never a deletion.
     """
 
     folder: RemoteEntry
     entries: tuple[RemoteEntry, ...]
     left_out: tuple[str, ...] = field(default=())
+    unshown: frozenset[bytes] = field(default=frozenset())
 
 
 def name_fault(name: bytes) -> str | None:

@@ -79,15 +79,25 @@ class MemoryContent:
         self._failure = failure
         self._cloud = cloud
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        end = len(self._body) if self._failure is None else self._failure.after or 0
-        for at in range(0, end, CHUNK):
+        self._at = 0
+        self._end = len(body) if failure is None else failure.after or 0
+
+    def chunks(self) -> MemoryContent:
+        return self
+
+    def __aiter__(self) -> MemoryContent:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._at < self._end:
             await trio.sleep(self._cloud.chunk_latency_s)
-            chunk = self._body[at : min(at + CHUNK, end)]
+            chunk = self._body[self._at : min(self._at + CHUNK, self._end)]
+            self._at += len(chunk)
             self._cloud.bytes_served += len(chunk)
-            yield chunk
+            return chunk
         if self._failure is not None:
             raise self._failure.error
+        raise StopAsyncIteration
 
 
 class MemoryCloud:

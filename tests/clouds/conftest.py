@@ -1,0 +1,84 @@
+"""Clouds under test: each with a way to change its content from outside, as another device would."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import trio
+
+from cloudfs.clouds.base import Cloud
+from cloudfs.clouds.http import Http
+from cloudfs.clouds.webdav import WebDav
+from cloudfs.model.entry import RemotePath
+from tests.servers.apache import Apache
+from tests.servers.memory_cloud import MemoryCloud
+from tests.servers.wsgidav import WsgiDav
+
+OLD_S = 1_700_000_000  # long enough ago for Apache's tags to be strong
+
+OpenWebDav = Callable[..., Awaitable[WebDav]]
+
+
+class Outside(Protocol):
+    """Changes a cloud's content past the Cloud under test."""
+
+    def put(self, path: RemotePath, content: bytes) -> object: ...
+    def mkdir(self, path: RemotePath) -> None: ...
+    def content(self, path: RemotePath) -> bytes: ...
+
+
+class Directory:
+    """The folder that a server serves. Each write gets another second, so that no two look alike."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fsencode(root)
+        self._second = OLD_S
+
+    def put(self, path: RemotePath, content: bytes) -> None:
+        full = os.path.join(self._root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "wb") as file:
+            file.write(content)
+        self._second += 1
+        os.utime(full, (self._second, self._second))
+
+    def mkdir(self, path: RemotePath) -> None:
+        os.makedirs(os.path.join(self._root, path))
+
+    def content(self, path: RemotePath) -> bytes:
+        with open(os.path.join(self._root, path), "rb") as file:
+            return file.read()
+
+
+@dataclass(frozen=True)
+class Subject:
+    cloud: Cloud
+    outside: Outside
+
+
+@pytest.fixture
+def open_webdav(nursery: trio.Nursery) -> OpenWebDav:
+    """Builds a running WebDav for a URL; keywords go to Http."""
+
+    async def build(url: str, **options: object) -> WebDav:
+        http = Http(url, **{"timeout_s": 6.0, **options})  # type: ignore[arg-type]
+        cloud = WebDav(url, http)
+        await nursery.start(cloud.run)
+        return cloud
+
+    return build
+
+
+@pytest.fixture(params=["memory", "apache", "wsgidav"])
+async def subject(request: pytest.FixtureRequest, open_webdav: OpenWebDav) -> Subject:
+    """The same cloud by three implementations: whatever a test finds must hold on all of them."""
+    if request.param == "memory":
+        memory = MemoryCloud()
+        return Subject(memory, memory)
+    server: Apache | WsgiDav = request.getfixturevalue(request.param)
+    return Subject(await open_webdav(server.url), Directory(server.root))
