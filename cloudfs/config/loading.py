@@ -23,10 +23,13 @@ T = TypeVar("T")
 _TOML_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
-def load(path: Path, overrides: Mapping[str, str] | None = None) -> MountConfig:
+def load(
+    path: Path, overrides: Mapping[str, str] | None = None, mountpoint: Path | None = None
+) -> MountConfig:
     """Read and check a mount.toml (INTERFACE section 3).
 
     overrides: `-o` options, as `options.parse_options` gives them; they go before what the file says.
+    mountpoint: goes before mount.path; absolute, and taken literally.
     Raises ConfigError with every fault found. Reads no secret and touches nothing but the file.
     """
     overrides = overrides or {}
@@ -38,6 +41,8 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> MountConfig:
     apply_overrides(tables, overrides)
     faults: list[Fault] = []
     config = _complete(read_tables(tables, faults), path, faults)
+    if mountpoint is not None:
+        config = replace(config, mount=replace(config.mount, path=mountpoint))
     known = {fault.key for fault in faults}
     faults += [fault for fault in check(config) if fault.key not in known]
     if faults:

@@ -1,0 +1,130 @@
+"""A blocking client of the control socket (INTERFACE section 7), by the standard library alone.
+
+Not the Python client of the API: that one is async and typed, and imports what verbs cannot wait for.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from cloudfs.cli.failures import Exit, Failure, exit_of_code
+
+_METHOD_NOT_FOUND = -32601
+
+
+class CallFailed(Failure):
+    """The daemon answered with an error."""
+
+    def __init__(self, method: str, code: int, message: str, data: dict[str, Any]) -> None:
+        if code == _METHOD_NOT_FOUND:
+            text = f"the running daemon does not know {method}; mount again with this version of cloudfs"
+        else:
+            text = f"{message.rstrip('.')} ({code})"
+            reason = data.get("reason")
+            text += f": {reason}" if reason else ""
+        super().__init__(text, exit_of_code(code, data.get("status")))
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What the daemon says unasked: an event of a subscription."""
+
+    method: str
+    params: dict[str, Any]
+
+
+class Connection:
+    """One connection to one mount's daemon. Not for threads.
+
+    Notifications that arrive while an answer is awaited are kept, in order, for `notifications`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Connects. OSError where nobody listens there."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
+        self._lines = self._socket.makefile("rb")
+        self._kept: deque[Notification] = deque()
+        self._last_id = 0
+
+    def set_patience(self, seconds: float | None) -> None:
+        """How long an answer may take before the daemon counts as gone; None: for ever."""
+        self._socket.settimeout(seconds)
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The method's result. CallFailed where it is an error; Failure where the daemon went away."""
+        self._last_id += 1
+        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise lost() from error
+        while True:
+            message = self._receive()
+            if message is None:
+                raise lost()
+            if message.get("id") != self._last_id:
+                self._keep(message)
+            elif "error" in message:
+                answer = message["error"]
+                raise CallFailed(method, answer["code"], answer["message"], answer.get("data") or {})
+            else:
+                return message["result"]
+
+    def notifications(self) -> Iterator[Notification]:
+        """What the daemon says unasked, until it ends the connection."""
+        while True:
+            while self._kept:
+                yield self._kept.popleft()
+            message = self._receive()
+            if message is None:
+                return
+            self._keep(message)
+
+    def take_kept(self) -> list[Notification]:
+        """The notifications that came before the last answer, removed from what `notifications` yields."""
+        kept = list(self._kept)
+        self._kept.clear()
+        return kept
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _receive(self) -> dict[str, Any] | None:
+        try:
+            line = self._lines.readline()
+        except OSError as error:
+            raise lost() from error
+        if not line.endswith(b"\n"):
+            return None
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def _keep(self, message: dict[str, Any]) -> None:
+        if "method" in message:
+            self._kept.append(Notification(message["method"], message.get("params") or {}))
+
+
+def lost() -> Failure:
+    return Failure("the daemon ended the connection; is it still mounted? (cloudfs status)", Exit.NO_DAEMON)

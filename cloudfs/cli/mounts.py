@@ -1,0 +1,186 @@
+"""Which running mount is meant: from the path, else --socket, else $CLOUDFS_SOCKET, else the only one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from cloudfs.cli.connection import Connection
+from cloudfs.cli.failures import Exit, Failure
+from cloudfs.cli.output import printable
+
+PATIENCE_S = 5.0  # for the first answer of a daemon
+ROOT_SOCKETS = Path("/run/cloudfs")
+_FILE = "file://"
+_MEDIA = ("file://media/Photo/", "file:///media/Photo/")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A running mount: its answer to Mount.status, and a connection to it."""
+
+    status: dict[str, Any]
+    connection: Connection
+
+    @property
+    def path(self) -> bytes:
+        return os.fsencode(self.status["path"])
+
+    def __enter__(self) -> Mount:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+
+def running() -> list[Mount]:
+    """The mounts that answer; their connections are the caller's to close."""
+    mounts = []
+    for path in _sockets():
+        try:
+            connection = Connection(path)
+        except OSError:
+            continue  # left behind by a daemon that was killed, or another user's
+        try:
+            mounts.append(_met(connection))
+        except Failure as failure:
+            print(f"cloudfs: {path}: {failure.message}", file=sys.stderr)
+    return mounts
+
+
+def find(targets: Iterable[str], socket: Path | None) -> Mount:
+    """The one mount that PATHs or URIs belong to, else the one named or the only one.
+
+    Failure: several mounts are meant, or could be (2); none runs (4).
+    """
+    mounts = running()
+    chosen = None
+    try:
+        chosen = _holder_of_all(mounts, targets) or _named(socket) or _only(mounts)
+        return chosen
+    finally:
+        for mount in mounts:
+            if mount is not chosen:
+                mount.connection.close()
+
+
+def _holder_of_all(mounts: list[Mount], targets: Iterable[str]) -> Mount | None:
+    """The mount that those targets lie in which lie in any."""
+    paths = [path for target in targets if (path := local_path(target)) is not None]
+    meant = {id(mount): mount for path in paths if (mount := _holder(mounts, path)) is not None}
+    if len(meant) > 1:
+        names = ", ".join(sorted(mount.status["name"] for mount in meant.values()))
+        raise Failure(f"these belong to several mounts ({names}); name those of one mount", Exit.USAGE)
+    return next(iter(meant.values()), None)
+
+
+def _named(socket: Path | None) -> Mount | None:
+    named = socket or os.environ.get("CLOUDFS_SOCKET")
+    return connect(Path(named)) if named else None
+
+
+def _only(mounts: list[Mount]) -> Mount:
+    if not mounts:
+        raise Failure("no mount is running; start one with: cloudfs mount", Exit.NO_DAEMON)
+    if len(mounts) > 1:
+        sockets = ", ".join(sorted(mount.status["socket"] for mount in mounts))
+        raise Failure(f"several mounts are running; name one by --socket: {sockets}", Exit.USAGE)
+    return mounts[0]
+
+
+def connect(socket: Path) -> Mount:
+    """The mount that listens there. Failure (4) where none does."""
+    try:
+        connection = Connection(socket)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Failure(
+            f"no daemon answers on {socket} ({reason}); see: cloudfs status", Exit.NO_DAEMON
+        ) from error
+    return _met(connection)
+
+
+def local_path(target: str) -> bytes | None:
+    """The absolute path that a PATH or file URI means on this machine; None for a gallery asset."""
+    if not target.startswith(_FILE):
+        return os.fsencode(os.path.abspath(target))
+    if is_media(target):
+        return None
+    _, slash, path = target.removeprefix(_FILE).partition("/")
+    return unquote_to_bytes(slash + path) if slash else None
+
+
+def is_media(uri: str) -> bool:
+    """Whether a URI names a gallery asset (INTERFACE section 4)."""
+    return uri.startswith(_MEDIA)
+
+
+def uri_of(mount: Mount, target: str) -> str:
+    """The URI to name a target by; a URI stays as it was given."""
+    if target.startswith(_FILE):
+        return target
+    return _FILE + quote_from_bytes(_inside(mount, os.fsencode(os.path.abspath(target))), safe="/~")
+
+
+def reference_of(mount: Mount, target: str) -> str:
+    """How Mount.* methods name a target: a URI as it is, else the path as the mount spells its own.
+
+    Failure where the name is no UTF-8: JSON can't hold it (the extended attributes can be asked by any name).
+    """
+    if target.startswith(_FILE):
+        return target
+    path = _inside(mount, os.fsencode(os.path.abspath(target)))
+    try:
+        return path.decode()
+    except UnicodeDecodeError as error:
+        mend = "use getfattr and setfattr -n user.cloudfs.… on it"
+        raise Failure(f"{printable(target)} is no UTF-8, which the socket cannot carry; {mend}") from error
+
+
+def _met(connection: Connection) -> Mount:
+    """Its answer to Mount.status. Failure, with the connection closed, where there is none in time."""
+    try:
+        connection.set_patience(PATIENCE_S)
+        status = connection.call("Mount.status")
+        connection.set_patience(None)
+    except Failure:
+        connection.close()
+        raise
+    return Mount(status, connection)
+
+
+def _inside(mount: Mount, path: bytes) -> bytes:
+    """The path below the mountpoint, also where it led there through a symbolic link."""
+    if _is_below(path, mount.path):
+        return path
+    real, root = _real(path), _real(mount.path)
+    return mount.path + real.removeprefix(root) if _is_below(real, root) else path
+
+
+def _holder(mounts: list[Mount], path: bytes) -> Mount | None:
+    """The innermost mount that a path lies in."""
+    real = _real(path)
+    holders = [mount for mount in mounts if _is_below(path, mount.path) or _is_below(real, _real(mount.path))]
+    return max(holders, key=lambda mount: len(mount.path), default=None)
+
+
+def _real(path: bytes) -> bytes:
+    """Without symbolic links above the last name, which is not asked for: it may need the network."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def _is_below(path: bytes, root: bytes) -> bool:
+    return path == root or path.startswith(root.rstrip(b"/") + b"/")
+
+
+def _sockets() -> list[Path]:
+    """Where daemons listen unless told otherwise (INTERFACE section 3): this user's, and root's."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    folders = {Path(runtime, "cloudfs"), ROOT_SOCKETS}
+    return sorted(path for folder in folders for path in folder.glob("*.sock"))

@@ -1,0 +1,61 @@
+"""`cloudfs status`: every running mount at a glance."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cloudfs.cli.failures import Exit, Failure
+from cloudfs.cli.mounts import connect, running
+from cloudfs.cli.output import human_share, human_size, human_time, print_json, printable
+from cloudfs.model.enums import ErrorType
+
+_ARROWS = {"up": "↑", "down": "↓"}
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    socket = arguments.socket or os.environ.get("CLOUDFS_SOCKET")
+    mounts = [connect(Path(socket))] if socket else running()
+    for mount in mounts:
+        mount.connection.close()
+    statuses = [mount.status for mount in mounts]
+    if arguments.json:
+        print_json({"mounts": statuses})
+    else:
+        print("\n\n".join("\n".join(_lines(status)) for status in statuses), end="\n" if statuses else "")
+    if not statuses:
+        raise Failure("no mount is running; start one with: cloudfs mount", Exit.NO_DAEMON)
+    return Exit.DONE
+
+
+def _lines(status: dict[str, Any]) -> Iterator[str]:
+    cloud, cache = status["cloud"], status["cache"]
+    yield f"{printable(status['name'])} on {printable(status['path'])} (pid {status['pid']})"
+    yield f"  cloud      {cloud['state']}, {cloud['type']} {printable(cloud['url'])}"
+    for scope, sync in status["sync"].items():
+        yield f"  {scope:<9}  {_sync(sync)}"
+    yield f"  pending    {status['pending']}"
+    yield (f"  cache      {human_size(cache['used'])} of {human_size(cache['size'])}, {cache['files']} files")
+    if status["held_deletes"]:
+        yield f"  held       {status['held_deletes']} deletions; cloudfs sync confirm | restore"
+    for transfer in status["transfers"]:
+        yield f"  {_ARROWS[transfer['direction']]} {_transfer(transfer)}"
+
+
+def _sync(sync: dict[str, Any]) -> str:
+    words = [sync["state"]]
+    if sync["error"] != ErrorType.NO_ERROR.name:
+        words.append(sync["error"])
+    if sync.get("held"):
+        words.append("stopped until: cloudfs sync start")
+    return f"{', '.join(words)}; last completed: {human_time(sync['last_sync_time'])}"
+
+
+def _transfer(transfer: dict[str, Any]) -> str:
+    return (
+        f"{printable(transfer['path'])}  {human_share(transfer['processed'], transfer['size'])} of "
+        f"{human_size(transfer['size'])}, {human_size(transfer['rate'])}/s"
+    )

@@ -1,0 +1,71 @@
+"""`cloudfs umount`: asks the daemon to end, or takes away the mount of a daemon that is gone."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import time
+from pathlib import Path
+
+from cloudfs.cli.failures import Exit, Failure
+from cloudfs.cli.mounts import Mount, find
+from cloudfs.cli.output import printable
+from cloudfs.fuse.mountpoint import is_mounted, unmount
+from cloudfs.model.errors import CloudfsError, TryAgain
+
+PATIENCE_S = 30.0  # from the daemon's yes to the end of the mount
+_LOOK_EVERY_S = 0.05
+
+
+def run(arguments: argparse.Namespace) -> Exit:
+    asked = Path(os.path.abspath(arguments.mountpoint)) if arguments.mountpoint else None
+    if asked is not None and _is_dead(asked):
+        _take_away(asked)
+        return Exit.DONE
+    with find([str(asked)] if asked else [], arguments.socket) as mount:
+        _end(mount, asked, arguments)
+    return Exit.DONE
+
+
+def _end(mount: Mount, asked: Path | None, arguments: argparse.Namespace) -> None:
+    mountpoint = Path(os.fsdecode(mount.path))
+    if asked is not None and not _is_same(asked, mountpoint):
+        text = (
+            f"{printable(str(asked))} is no mountpoint of this mount, which is {printable(str(mountpoint))}"
+        )
+        raise Failure(f"{text}; where its own daemon listens elsewhere, name that by --socket")
+    if arguments.wait and mount.status["pending"]:
+        print(f"sending {mount.status['pending']} changes", file=sys.stderr)
+    mount.connection.call("Mount.umount", wait=arguments.wait, force=arguments.force)
+    deadline = time.monotonic() + PATIENCE_S
+    while is_mounted(mountpoint):
+        if time.monotonic() > deadline:
+            raise Failure(f"{printable(str(mountpoint))} is still mounted; see its log", Exit.TEMPORARY)
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths name one mountpoint; the mount itself is not asked."""
+    return one.name == other.name and os.path.realpath(one.parent) == os.path.realpath(other.parent)
+
+
+def _is_dead(mountpoint: Path) -> bool:
+    """Whether a daemon left its mount there and is gone."""
+    if not is_mounted(mountpoint):
+        return False
+    try:
+        os.stat(mountpoint)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def _take_away(mountpoint: Path) -> None:
+    try:
+        unmount(mountpoint)
+    except TryAgain as error:
+        raise Failure(error.reason, Exit.TEMPORARY) from error
+    except CloudfsError as error:
+        raise Failure(error.reason) from error

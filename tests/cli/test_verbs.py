@@ -1,0 +1,456 @@
+"""What verbs ask of the daemon, what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run, StartDaemon
+from tests.cli.fake_daemon import FakeDaemon, Hangup, Refusal
+
+
+def row(path: str, location: str | None = "cloud", **more: Any) -> dict[str, Any]:
+    return {
+        "path": path,
+        "uri": f"file://b{path}",
+        "state": "COMPLETED",
+        "location": location,
+        "processed": 0,
+        "size": 1000,
+        "pin": "auto",
+        "error": "NO_ERROR",
+        **more,
+    }
+
+
+def download_event(uri: str, state: int, processed: int, error: int = 0) -> tuple[str, dict[str, Any]]:
+    progress = {"state": state, "processed": processed, "size": 100, "uri": uri, "error": error}
+    return "CloudFileCache.progress", {"subscription": 1, "seq": 1, "progress": progress}
+
+
+def sync_event(state: int, error: int = 0, name: str = "FileSync") -> tuple[str, dict[str, Any]]:
+    return f"{name}.progress", {"subscription": 1, "seq": 1, "progress": {"state": state, "error": error}}
+
+
+def refuse(code: int, message: str = "No.", **data: Any) -> Any:
+    def answer(_: object) -> None:
+        raise Refusal(code, message, **data)
+
+    return answer
+
+
+# --- state ---
+
+
+def test_state_prints_a_table(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.methods["Mount.state"] = lambda _: [
+        row("/m/a\x1b[31m\n.txt", "both", processed=1000),
+        row("/m/東京", "partial", processed=500, pin="always", error="LOCAL_STORAGE_FULL", state="STOPPED"),
+        row("/m/folder", None, size=None, processed=None),
+    ]
+    assert run("state", mountpoint / "a", "-r") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "STATE                         LOCATION  LOCAL  SIZE    PIN     PATH",
+        "COMPLETED                     both      100 %  1000 B  auto    /m/a\\x1b[31m\\n.txt",
+        "STOPPED (LOCAL_STORAGE_FULL)  partial   50 %   1000 B  always  /m/東京",
+        "COMPLETED                     -         -      -       auto    /m/folder",
+    ]
+    assert daemon.asked() == [("Mount.state", {"paths": [f"{mountpoint}/a"], "recursive": True})]
+
+
+def test_state_in_json_is_what_the_daemon_says(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row("/m/ä"), row("/m/b")]
+    daemon.methods["Mount.state"] = lambda _: rows
+    assert run("state", mountpoint, "file://b/x", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == rows
+    assert daemon.asked()[0][1]["paths"] == [str(mountpoint), "file://b/x"]
+
+
+def test_a_name_that_json_cannot_hold(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("state", os.fsdecode(bytes(mountpoint) + b"/\xff")) == 1
+    assert "\\xff is no UTF-8" in capsys.readouterr().err
+    assert daemon.asked() == []
+
+
+# --- exit codes ---
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "exit_code"),
+    [
+        (14000002, {}, 3),
+        (13900002, {}, 3),
+        (22400002, {}, 5),
+        (22400003, {}, 5),
+        (13900010, {}, 5),
+        (22400001, {"status": 503}, 5),
+        (22400001, {"status": 401}, 1),
+        (22400001, {}, 1),
+        (201, {}, 1),
+        (13900025, {}, 1),
+    ],
+)
+def test_exit_codes_of_errors(
+    run: Run,
+    daemon: FakeDaemon,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    data: dict[str, Any],
+    exit_code: int,
+) -> None:
+    daemon.methods["FileSync.start"] = refuse(code, "It is so.", reason="because of that", **data)
+    assert run("sync", "start") == exit_code
+    assert capsys.readouterr().err == f"cloudfs: It is so ({code}): because of that\n"
+
+
+def test_without_a_daemon(run: Run, mountpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in (["state", mountpoint], ["sync", "last"], ["events"], ["umount"], ["pin", mountpoint]):
+        assert run(*verb) == 4
+    assert "start one with: cloudfs mount" in capsys.readouterr().err
+
+
+def test_a_daemon_that_goes_away(run: Run, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    def hang_up(_: object) -> None:
+        raise Hangup
+
+    daemon.methods["FileSync.start"] = hang_up
+    assert run("sync", "start") == 4
+    assert "cloudfs status" in capsys.readouterr().err
+
+
+def test_a_daemon_of_another_version(
+    run: Run, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("sync", "confirm") == 1
+    assert "does not know Mount.confirm; mount again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["state"],
+        ["state", "--jso", "x"],
+        ["sync", "begin"],
+        ["events", "--since", "-1"],
+        ["events", "--since", "x"],
+        ["umount", "--wait", "--force"],
+        ["completion", "tcsh"],
+        ["download", "start"],
+    ],
+)
+def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+
+
+# --- which mount ---
+
+
+def test_the_path_decides(run: Run, start_daemon: StartDaemon, tmp_path: Path) -> None:
+    one, other = start_daemon(tmp_path / "one", "one"), start_daemon(tmp_path / "one" / "other", "other")
+    for daemon in (one, other):
+        daemon.methods["Mount.state"] = lambda _: []
+    assert run("state", tmp_path / "one/x", tmp_path / "one/otherwise") == 0
+    assert run("state", tmp_path / "one/other/x", "--socket", one.socket) == 0
+    assert run("state", f"file://{tmp_path}/one/other/x%20y") == 0
+    assert len(one.asked()) == 1
+    assert len(other.asked()) == 2
+
+
+def test_a_symbolic_link_into_the_mount(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, tmp_path: Path
+) -> None:
+    (mountpoint / "sub").mkdir()
+    (tmp_path / "link").symlink_to(mountpoint / "sub")
+    daemon.methods["Mount.state"] = lambda _: []
+    assert run("state", tmp_path / "link" / "x") == 0
+    assert daemon.asked()[0][1]["paths"] == [f"{mountpoint}/sub/x"]
+
+
+def test_a_relative_path(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.methods["CloudFileCache.cleanCache"] = lambda _: None
+    monkeypatch.chdir(mountpoint)
+    assert run("clean", "a b%?") == 0
+    assert daemon.asked()[0][1] == {"uri": f"file://{mountpoint}/a%20b%25%3F"}
+
+
+def test_several_mounts_and_nothing_to_tell_them_apart(
+    run: Run, start_daemon: StartDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = start_daemon(tmp_path / "one", "one"), start_daemon(tmp_path / "other", "other")
+    assert run("sync", "last") == 2
+    assert str(one.socket) in capsys.readouterr().err
+    assert run("state", tmp_path / "one/x", tmp_path / "other/x") == 2
+    assert "several mounts (one, other)" in capsys.readouterr().err
+    assert one.asked() == other.asked() == []
+
+
+def test_socket_and_variable_name_the_mount(
+    run: Run, start_daemon: StartDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_daemon(tmp_path / "a", "a")
+    far = start_daemon(tmp_path / "b", "b", tmp_path / "b.sock")
+    farther = start_daemon(tmp_path / "c", "c", tmp_path / "c.sock")
+    for daemon in (far, farther):
+        daemon.methods["FileSync.stop"] = lambda _: None
+    monkeypatch.setenv("CLOUDFS_SOCKET", str(far.socket))
+    assert run("sync", "stop") == 0
+    assert run("sync", "stop", "--socket", farther.socket) == 0
+    assert len(far.asked()) == len(farther.asked()) == 1
+    assert run("sync", "stop", "--socket", tmp_path / "none.sock") == 4
+
+
+def test_a_socket_left_behind_is_passed_over(run: Run, daemon: FakeDaemon, runtime: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(runtime / "dead.sock"))
+    daemon.methods["FileSync.stop"] = lambda _: None
+    assert run("sync", "stop") == 0
+
+
+# --- sync ---
+
+
+def test_sync_last(run: Run, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.methods["GallerySync.getLastSyncTime"] = lambda _: 1764000000000
+    daemon.methods["FileSync.getLastSyncTime"] = lambda _: 0
+    assert run("sync", "last", "--gallery", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"last_sync_time": 1764000000000}
+    assert run("sync", "last") == 0
+    assert capsys.readouterr().out == "never\n"
+
+
+@pytest.mark.parametrize(
+    ("end", "exit_code", "said"),
+    [
+        ((4, 0), 0, "COMPLETED"),
+        ((3, 1), 5, "DOWNLOAD_FAILED: NETWORK_UNAVAILABLE"),
+        ((1, 2), 5, "UPLOAD_FAILED: WIFI_UNAVAILABLE"),
+        ((1, 3), 5, "UPLOAD_FAILED: BATTERY_LEVEL_LOW"),
+        ((1, 5), 1, "UPLOAD_FAILED: CLOUD_STORAGE_FULL"),
+        ((3, 0), 1, "DOWNLOAD_FAILED"),
+        ((5, 0), 1, "STOPPED"),
+    ],
+)
+def test_sync_start_waits_for_its_own_end(
+    run: Run,
+    daemon: FakeDaemon,
+    capsys: pytest.CaptureFixture[str],
+    end: tuple[int, int],
+    exit_code: int,
+    said: str,
+) -> None:
+    daemon.methods |= {"FileSync.on": lambda _: {"subscription": 1}, "FileSync.start": lambda _: None}
+    daemon.after["FileSync.on"] = [sync_event(4)]
+    # A run that ends just before the start is accepted is not the one that was asked for.
+    daemon.before["FileSync.start"] = [sync_event(2), sync_event(3, 1)]
+    daemon.after["FileSync.start"] = [sync_event(2), sync_event(0), sync_event(*end)]
+    assert run("sync", "start", "--wait") == exit_code
+    printed = capsys.readouterr()
+    assert printed.out == f"{said}\n"
+    assert printed.err == "FileSync: DOWNLOADING\nFileSync: UPLOADING\n"
+
+
+def test_a_start_that_joins_a_running_sync_waits_for_the_one_end(run: Run, daemon: FakeDaemon) -> None:
+    daemon.methods |= {"FileSync.on": lambda _: {"subscription": 1}, "FileSync.start": lambda _: None}
+    daemon.after["FileSync.on"] = [sync_event(2)]
+    daemon.after["FileSync.start"] = [sync_event(4)]
+    assert run("sync", "start", "--wait", "--json") == 0
+
+
+def test_sync_stop_waits_only_where_something_runs(
+    run: Run, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.methods |= {"GallerySync.on": lambda _: {"subscription": 1}, "GallerySync.stop": lambda _: None}
+    daemon.after["GallerySync.on"] = [sync_event(4, name="GallerySync")]
+    assert run("sync", "stop", "--gallery", "--wait") == 0
+    daemon.after["GallerySync.on"] = [sync_event(2, name="GallerySync")]
+    daemon.after["GallerySync.stop"] = [sync_event(5, name="GallerySync")]
+    assert run("sync", "stop", "--gallery", "--wait", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"state": "STOPPED", "error": "NO_ERROR"}
+
+
+def test_confirm_and_restore_name_their_scope(run: Run, daemon: FakeDaemon) -> None:
+    daemon.methods |= {"Mount.confirm": lambda _: None, "Mount.restore": lambda _: None}
+    assert run("sync", "confirm", "--gallery") == 0
+    assert run("sync", "restore") == 0
+    assert daemon.asked() == [
+        ("Mount.confirm", {"scope": "gallery"}),
+        ("Mount.restore", {"scope": "files"}),
+    ]
+
+
+# --- download, clean, pin ---
+
+
+def test_download_follows_each_file_to_its_end(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = f"file://{mountpoint}/good", "file://b/data/storage/el2/cloud/bad"
+    daemon.methods |= {
+        "CloudFileCache.on": lambda _: {"subscription": 1},
+        "CloudFileCache.start": lambda _: None,
+    }
+    daemon.after["CloudFileCache.start"] = [
+        download_event(good, 0, 7),
+        download_event(good, 0, 11),
+        download_event(good, 1, 100),
+        download_event("file://b/other", 2, 0),
+        download_event(bad, 2, 50, 2),
+    ]
+    assert run("download", "start", "--wait", "--json", mountpoint / "good", bad) == 5
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == [
+        {"uri": good, "state": "COMPLETED", "processed": 100, "size": 100, "error": "NO_ERROR"},
+        {"uri": bad, "state": "FAILED", "processed": 50, "size": 100, "error": "NETWORK_UNAVAILABLE"},
+    ]
+    lines = printed.err.splitlines()
+    assert f"{mountpoint}/good: done" in lines
+    assert f"{bad}: failed: NETWORK_UNAVAILABLE" in lines
+    assert [line for line in lines if "7 %" in line]
+    assert not [line for line in lines if "11 %" in line]  # too soon after the last line
+
+
+def test_download_goes_on_where_one_is_refused(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(params: dict[str, Any]) -> None:
+        if params["uri"].endswith("full"):
+            raise Refusal(13900025, "No space left on device.")
+        if params["uri"].endswith("none"):
+            raise Refusal(13900002, "No such file or directory.")
+
+    daemon.methods["CloudFileCache.start"] = start
+    assert run("download", "start", mountpoint / "none", mountpoint / "good") == 3
+    assert run("download", "start", mountpoint / "none", mountpoint / "full", "--json") == 1
+    assert [answer["error"] for answer in json.loads(capsys.readouterr().out)] == [
+        "UNKNOWN_ERROR",
+        "LOCAL_STORAGE_FULL",
+    ]
+    assert len(daemon.asked("CloudFileCache.start")) == 4
+
+
+def test_download_stop_says_whether_to_keep(run: Run, daemon: FakeDaemon, mountpoint: Path) -> None:
+    daemon.methods["CloudFileCache.stop"] = lambda _: None
+    assert run("download", "stop", mountpoint / "a") == 0
+    assert run("download", "stop", "--keep-partial", mountpoint / "a") == 0
+    assert [params["needClean"] for _, params in daemon.asked()] == [True, False]
+
+
+def test_gallery_assets_go_by_download(run: Run, daemon: FakeDaemon) -> None:
+    daemon.methods["Download.start"] = lambda _: None
+    assert run("download", "start", "file://media/Photo/7", "file:///media/Photo/8") == 0
+    assert len(daemon.asked("Download.start")) == 2
+
+
+def test_clean_recursive_takes_what_is_cached(run: Run, daemon: FakeDaemon, mountpoint: Path) -> None:
+    daemon.methods["Mount.state"] = lambda _: [
+        row("/m", None, size=None),
+        row("/m/a", "cloud"),
+        row("/m/b", "both"),
+        row("/m/c", "partial"),
+        row("/m/d", "local"),
+    ]
+
+    def clean(params: dict[str, Any]) -> None:
+        if params["uri"].endswith("/c"):
+            raise Refusal(13900010, "Try again.", reason="it is pinned")
+
+    daemon.methods["CloudFileCache.cleanCache"] = clean
+    assert run("clean", "-r", mountpoint) == 5
+    cleaned = [params["uri"] for _, params in daemon.asked("CloudFileCache.cleanCache")]
+    assert cleaned == ["file://b/m/b", "file://b/m/c"]
+
+
+def test_pin_and_unpin(run: Run, daemon: FakeDaemon, mountpoint: Path) -> None:
+    daemon.methods |= {"Mount.pin": lambda _: None, "Mount.unpin": refuse(13900002)}
+    assert run("pin", mountpoint / "a", mountpoint / "b") == 0
+    assert run("unpin", mountpoint / "a") == 3
+    assert daemon.asked("Mount.pin") == [
+        ("Mount.pin", {"paths": [f"{mountpoint}/a"]}),
+        ("Mount.pin", {"paths": [f"{mountpoint}/b"]}),
+    ]
+
+
+# --- status, events ---
+
+
+def test_status_of_all_mounts(
+    run: Run, start_daemon: StartDaemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = start_daemon(tmp_path / "one", "one"), start_daemon(tmp_path / "two", "two")
+    one.status["sync"]["files"] |= {"error": "NETWORK_UNAVAILABLE", "state": "DOWNLOAD_FAILED", "held": True}
+    one.status["transfers"] = [
+        {"path": "/a\nb", "direction": "down", "processed": 512, "size": 1024, "rate": 2048.0}
+    ]
+    assert run("status", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"mounts": [one.status, other.status]}
+    assert run("status") == 0
+    text = capsys.readouterr().out
+    assert f"one on {tmp_path}/one (pid 4711)" in text
+    assert (
+        "DOWNLOAD_FAILED, NETWORK_UNAVAILABLE, stopped until: cloudfs sync start; last completed: never"
+        in text
+    )
+    assert "↓ /a\\nb  50 % of 1.0 KiB, 2.0 KiB/s" in text
+    assert f"two on {tmp_path}/two" in text
+
+
+def test_status_without_mounts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("status", "--json") == 4
+    assert json.loads(capsys.readouterr().out) == {"mounts": []}
+
+
+def test_events_follow_the_journal(run: Run, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    events: list[dict[str, Any]] = [
+        {"seq": 42, "time": 5000, "class": "FileSync", "progress": {"state": 2, "error": 0}},
+        {"skipped": [43, 50]},
+        {
+            "seq": 51,
+            "time": 6000,
+            "class": "CloudFileCache",
+            "progress": {"state": 2, "processed": 1, "size": 4, "uri": "file://b/x", "error": 3},
+        },
+    ]
+    daemon.methods["Mount.events"] = lambda _: {"subscription": 9}
+    daemon.after["Mount.events"] = [("Mount.event", {"subscription": 9, **event}) for event in events]
+    daemon.ends_after = {"Mount.events"}
+    assert run("events", "--since", "41", "--json") == 4  # the daemon has ended
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == events
+    assert run("events") == 4
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("42  ")
+    assert shown[0].endswith("FileSync  DOWNLOADING")
+    assert shown[1] == "43–50 were skipped"
+    assert shown[2].endswith("CloudFileCache  FAILED  25 %  LOCAL_STORAGE_FULL  file://b/x")
+    assert daemon.asked() == [("Mount.events", {"since": 41}), ("Mount.events", {})]
+
+
+def test_an_interrupt_is_130(run: Run, daemon: FakeDaemon) -> None:
+    import signal
+    import threading
+
+    def interrupt(_: object) -> dict[str, int]:
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGINT)
+        return {"subscription": 1}
+
+    daemon.methods["Mount.events"] = interrupt
+    assert run("events") == 130
