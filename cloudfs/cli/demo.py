@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cloudfs.cli.failures import Exit, Failure
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> Exit:
         if not arguments.once:
             _say(f"\nIt stays mounted on {mountpoint} until you press Ctrl-C. Look around, or try:")
             _say(f"  cloudfs status\n  cloudfs clean {shlex.quote(str(mountpoint / LARGE))}")
-            signal.pause()
+            with suppress(KeyboardInterrupt):
+                signal.pause()
     return Exit.DONE
 
 
@@ -147,7 +148,10 @@ def _folder(mountpoint: Path) -> Iterator[Path]:
     """The mountpoint, made and removed where it was not there."""
     is_ours = not mountpoint.exists()
     if is_ours:
-        mountpoint.mkdir(parents=True)
+        try:
+            mountpoint.mkdir()
+        except OSError as error:
+            raise Failure(f"{mountpoint} cannot be made: {error.strerror}") from error
     try:
         yield mountpoint
     finally:
@@ -158,26 +162,22 @@ def _folder(mountpoint: Path) -> Iterator[Path]:
 @contextmanager
 def _server(root: Path) -> Iterator[str]:
     """The demo server's URL, while it runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "cloudfs.cli.demo_server", str(root)],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a Ctrl-C is for the demo alone: the mount goes before the server
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        if not url:
-            raise Failure(f"the demo server ended with {process.wait()}")
-        _say(f"  {url}")
-        yield url
-    finally:
-        process.terminate()
+    command = [sys.executable, "-P", "-m", "cloudfs.cli.demo_server", str(root)]
+    # A session of its own, as a Ctrl-C is for the demo alone: the mount goes before the server.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
-            process.wait(_SERVER_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            if not url:
+                raise Failure(f"the demo server ended with {process.wait()}")
+            _say(f"  {url}")
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(_SERVER_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 @contextmanager
