@@ -355,5 +355,10 @@ def _root(error: BaseException) -> str:
     inner = error.__cause__ or error.__context__
     while inner is not None:
         said = str(inner) or said
-        inner = inner.__cause__ or inner.__context__
+        # trio gathers what each address of the host answered; the first speaks for all.
+        inner = (
+            inner.exceptions[0]
+            if isinstance(inner, BaseExceptionGroup)
+            else inner.__cause__ or inner.__context__
+        )
     return said or type(error).__name__

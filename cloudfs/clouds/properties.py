@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from calendar import month_abbr, timegm
+from calendar import month_abbr
+from datetime import UTC, datetime
 from email.utils import parsedate_tz
 from functools import lru_cache
 
@@ -57,11 +58,12 @@ def read_date(text: str | None) -> int | None:
 
 
 def _epoch_ns(moment: tuple[int, ...]) -> int | None:
+    year, month, day, hour, minute, second = moment
     try:
-        seconds = timegm(moment)
-    except (ValueError, OverflowError):  # no such day
+        seconds = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
+    except ValueError:  # no such day, or a leap second
         return None
-    # What SQLite and the kernel hold; a server's nonsense beyond it says nothing.
+    # What SQLite and the kernel hold in nanoseconds; a server's nonsense beyond it says nothing.
     return seconds * _NS if abs(seconds) < 1 << 33 else None
 
 

@@ -17,6 +17,7 @@ from cloudfs.clouds.webdav import WebDav
 from cloudfs.model.entry import RemotePath
 from tests.servers.apache import Apache
 from tests.servers.memory_cloud import MemoryCloud
+from tests.servers.scripted import Script, ScriptedServer
 from tests.servers.wsgidav import WsgiDav
 
 OLD_S = 1_700_000_000  # long enough ago for Apache's tags to be strong
@@ -82,3 +83,18 @@ async def subject(request: pytest.FixtureRequest, open_webdav: OpenWebDav) -> Su
         return Subject(memory, memory)
     server: Apache | WsgiDav = request.getfixturevalue(request.param)
     return Subject(await open_webdav(server.url), Directory(server.root))
+
+
+OpenScripted = Callable[[Script], Awaitable[ScriptedServer]]
+
+
+@pytest.fixture
+def open_scripted(nursery: trio.Nursery) -> OpenScripted:
+    """Starts a server that answers by a function."""
+
+    async def build(script: Script) -> ScriptedServer:
+        server = ScriptedServer(script)
+        await nursery.start(server.run)
+        return server
+
+    return build
