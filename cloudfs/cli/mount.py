@@ -11,7 +11,7 @@ from pathlib import Path
 from cloudfs.cli.background import Announcement, start_daemon
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.logs import log_file, logging_to
-from cloudfs.config import ConfigError, MountConfig, load, parse_options, require_supported
+from cloudfs.config import ConfigError, MountConfig, load, located, parse_options, require_supported
 from cloudfs.config.paths import xdg_directory
 from cloudfs.model.errors import CloudfsError
 
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> Exit:
     if arguments.foreground:
         announcement = Announcement(arguments.ready_fd)
         try:
-            _serve(_config(file, options, mountpoint), announcement)
+            _serve(file, _config(file, options, mountpoint), announcement)
         except Failure as failure:
             announcement.failed(failure.message, failure.exit_code)
             raise
@@ -49,7 +49,7 @@ def _config(file: Path, options: dict[str, str], mountpoint: Path | None) -> Mou
     return config
 
 
-def _serve(config: MountConfig, announcement: Announcement) -> None:
+def _serve(file: Path, config: MountConfig, announcement: Announcement) -> None:
     # Imported here: the front half of a background mount only checks the configuration.
     import trio
 
@@ -59,6 +59,6 @@ def _serve(config: MountConfig, announcement: Announcement) -> None:
         try:
             trio.run(partial(serve, config, ready=announcement.ready))
         except ConfigError as error:
-            raise Failure(str(error)) from error
+            raise Failure(str(located(file, error))) from error
         except CloudfsError as error:
             raise Failure(error.reason) from error

@@ -2,7 +2,7 @@
 
 from cloudfs.config.credentials import Login, read_credentials
 from cloudfs.config.faults import ConfigError, Fault
-from cloudfs.config.loading import default_socket, load, require_supported, socket_directory
+from cloudfs.config.loading import load, located, require_supported
 from cloudfs.config.options import parse_options
 from cloudfs.config.settings import (
     CacheSettings,
@@ -37,10 +37,9 @@ __all__ = [
     "Network",
     "OnOpen",
     "SyncSettings",
-    "default_socket",
     "load",
+    "located",
     "parse_options",
     "read_credentials",
     "require_supported",
-    "socket_directory",
 ]

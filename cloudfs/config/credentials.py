@@ -27,11 +27,11 @@ class Login:
     secret: str = field(repr=False)
 
 
-def read_credentials(config: MountConfig, file: Path | None = None) -> Login | None:
+def read_credentials(config: MountConfig) -> Login | None:
     """The login of a configuration that `load` returned; None where it names no secret (a public cloud).
 
-    file: named in the error. May block for PATIENCE_S, so a daemon calls it before it serves anybody.
-    Raises ConfigError where the secret can't be had, with the mend.
+    May block for PATIENCE_S, so a daemon calls it before it serves anybody. Raises ConfigError where the
+    secret can't be had, with the mend; `located` puts the line to it.
     """
     cloud = config.cloud
     for key, read in _SOURCES.items():
@@ -40,7 +40,7 @@ def read_credentials(config: MountConfig, file: Path | None = None) -> Login | N
                 secret = read(cloud)
             except _NoSecret as error:
                 fault = Fault(("cloud", key), error.what, error.mend)
-                raise ConfigError(file or Path("mount.toml"), [fault]) from error
+                raise ConfigError(Path(f"{config.name}.toml"), [fault]) from error
             return Login(cloud.username, secret)
     return None
 

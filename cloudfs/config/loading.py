@@ -55,7 +55,12 @@ def require_supported(path: Path, config: MountConfig) -> None:
     if config.cloud.type is not CloudType.WEBDAV:
         what = f'"{config.cloud.type}" is not supported yet in this version'
         fault = Fault(("cloud", "type"), what, 'set type = "webdav" and the url of a WebDAV server')
-        raise ConfigError(path, _placed(_read_text(path), [fault], {}))
+        raise located(path, ConfigError(path, [fault]))
+
+
+def located(path: Path, error: ConfigError) -> ConfigError:
+    """Faults found later than by `load` (a secret that can't be had), with the file and their lines in it."""
+    return ConfigError(path, _placed(_read_text(path), list(error.faults), {}))
 
 
 def _read_text(path: Path) -> str:
@@ -90,22 +95,17 @@ def _complete(config: MountConfig, path: Path, faults: list[Fault]) -> MountConf
     if config.control.socket is not None:
         return config
     try:
-        socket = default_socket(name)
+        socket = _default_socket(name)
     except ValueError as error:
         faults.append(Fault(("control", "socket"), str(error), "set control.socket to a path of your own"))
         return config
     return replace(config, control=replace(config.control, socket=socket))
 
 
-def default_socket(name: str) -> Path:
-    """Where the control socket of a mount is, unless its configuration says otherwise."""
-    return socket_directory() / f"{name}.sock"
-
-
-def socket_directory() -> Path:
-    """Where the sockets of this user's mounts are. ValueError where the system has no runtime directory."""
+def _default_socket(name: str) -> Path:
+    """INTERFACE section 3. ValueError where the system has no runtime directory."""
     runtime = Path("/run") if os.getuid() == 0 else xdg_directory("XDG_RUNTIME_DIR")
-    return runtime / "cloudfs"
+    return runtime / "cloudfs" / f"{name}.sock"
 
 
 def _expand_paths(section: T, table: str, name: str, faults: list[Fault]) -> T:

@@ -103,9 +103,10 @@ def test_missing_credentials_are_told_with_their_mend(
     served: list[MountConfig | BaseException],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    served.append(ConfigError(config, [Fault(("cloud", "password_env"), "X is not set", "export it")]))
+    config.write_text(CONFIG + 'password_env = "X"\n')
+    served.append(ConfigError(Path("x"), [Fault(("cloud", "password_env"), "X is not set", "export it")]))
     assert run("mount", "--foreground") == 1
-    assert capsys.readouterr().err == f"cloudfs: {config}: cloud.password_env: X is not set; export it\n"
+    assert capsys.readouterr().err == f"cloudfs: {config}:5: cloud.password_env: X is not set; export it\n"
 
 
 def test_a_faulty_configuration_is_told_at_once(
