@@ -114,6 +114,8 @@ class Connection:
     def _receive(self) -> dict[str, Any] | None:
         try:
             line = self._lines.readline()
+        except TimeoutError as error:
+            raise Failure("the daemon does not answer; its log may say why", Exit.NO_DAEMON) from error
         except OSError as error:
             raise lost() from error
         if not line.endswith(b"\n"):

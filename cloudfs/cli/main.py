@@ -12,7 +12,7 @@ from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.parser import build_parser
 
 # Imported only when asked for: most verbs must start in a moment. Each has `run(arguments) -> Exit`.
-_MODULES = {
+MODULES = {
     "mount": "cloudfs.cli.mount",
     "umount": "cloudfs.cli.umount",
     "demo": "cloudfs.cli.demo",
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names are any bytes, locales are not
     parsed = build_parser().parse_args(arguments)
     try:
-        code: int = importlib.import_module(_MODULES[parsed.verb]).run(parsed)
+        code: int = importlib.import_module(MODULES[parsed.verb]).run(parsed)
         sys.stdout.flush()
     except Failure as failure:
         print(f"cloudfs: {failure.message}", file=sys.stderr)

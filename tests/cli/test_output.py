@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudfs import __version__
-from cloudfs.cli.main import _MODULES, main
+from cloudfs.cli.main import MODULES, main
 from cloudfs.cli.output import human_share, human_size, human_time, print_table, printable
 from cloudfs.cli.progress import open_progress
 from cloudfs.cli.sample import BLOCK, LARGE, LARGE_SIZE, is_right, png_gradient, write_sample
@@ -32,8 +32,8 @@ def run_python(code: str) -> str:
 def test_verbs_import_nothing_heavy(verb: str) -> None:
     code = (
         "import sys, importlib\n"
-        "from cloudfs.cli.main import main, _MODULES\n"
-        f"importlib.import_module(_MODULES[{verb!r}])\n"
+        "from cloudfs.cli.main import main, MODULES\n"
+        f"importlib.import_module(MODULES[{verb!r}])\n"
         "heavy = {'trio', 'httpx', 'rich', 'msgspec', 'pyfuse3', 'aiosqlite', 'shtab', 'anyio', 'asyncio'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
@@ -58,7 +58,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"cloudfs {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", _MODULES)
+@pytest.mark.parametrize("verb", MODULES)
 def test_help_has_examples_and_exit_codes(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([verb, "--help"])
@@ -73,7 +73,7 @@ def test_help_has_examples_and_exit_codes(verb: str, capsys: pytest.CaptureFixtu
 def test_completion_knows_every_verb(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    assert all(verb in script for verb in _MODULES)
+    assert all(verb in script for verb in MODULES)
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cloudfs.cli import mounts
 from tests.cli.conftest import Run, StartDaemon
 from tests.cli.fake_daemon import FakeDaemon, Hangup, Refusal
 
@@ -216,12 +220,28 @@ def test_socket_and_variable_name_the_mount(
 
 
 def test_a_socket_left_behind_is_passed_over(run: Run, daemon: FakeDaemon, runtime: Path) -> None:
-    import socket
-
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(runtime / "dead.sock"))
     daemon.methods["FileSync.stop"] = lambda _: None
     assert run("sync", "stop") == 0
+
+
+def test_a_daemon_that_hangs_does_not_hang_the_others(
+    run: Run,
+    start_daemon: StartDaemon,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stuck, well = start_daemon(tmp_path / "a", "a"), start_daemon(tmp_path / "b", "b")
+    woken = threading.Event()
+    stuck.methods["Mount.status"] = lambda _: woken.wait(30)
+    monkeypatch.setattr(mounts, "PATIENCE_S", 0.2)
+    assert run("status", "--json") == 0
+    woken.set()
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["mounts"] == [well.status]
+    assert f"{stuck.socket}: the daemon does not answer" in printed.err
 
 
 # --- sync ---
@@ -443,9 +463,6 @@ def test_events_follow_the_journal(run: Run, daemon: FakeDaemon, capsys: pytest.
 
 
 def test_an_interrupt_is_130(run: Run, daemon: FakeDaemon) -> None:
-    import signal
-    import threading
-
     def interrupt(_: object) -> dict[str, int]:
         main_thread = threading.main_thread().ident
         assert main_thread is not None
