@@ -1,0 +1,107 @@
+"""The folder that the mount covers: whether it may be used, and how it is freed again.
+
+Everything here may block on a dead or busy mount, so it runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from cloudfs.model.errors import MountFailed, TryAgain
+
+_log = logging.getLogger(__name__)
+
+FSNAME = "cloudfs"
+FSTYPE = f"fuse.{FSNAME}"
+
+_DEVICE = "/dev/fuse"
+_UNMOUNT_TIMEOUT_S = 10
+# proc(5), mountinfo: blanks, tabs, newlines and backslashes stand as octal numbers.
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+def prepare(mountpoint: Path) -> None:
+    """See to it that the mountpoint can be mounted on; a dead daemon's mount is taken away.
+
+    MountFailed names what is wrong and the mend.
+    """
+    if not os.path.exists(_DEVICE):
+        raise MountFailed(f"there is no {_DEVICE}; load the kernel's module with: modprobe fuse")
+    try:
+        os.stat(mountpoint)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise _unusable(mountpoint, error) from error
+        _free(mountpoint)
+    if is_mounted(mountpoint):
+        raise MountFailed(f"{mountpoint} is mounted already; end that with: cloudfs umount {mountpoint}")
+    try:
+        is_empty = not os.listdir(mountpoint)
+    except OSError as error:
+        raise _unusable(mountpoint, error) from error
+    if not is_empty:
+        raise MountFailed(f"the mountpoint {mountpoint} is not empty; choose an empty folder")
+
+
+def is_mounted(mountpoint: Path) -> bool:
+    """Whether the topmost mount there is one of ours, alive or dead. Asks the mount table, not the mount."""
+    wanted = os.fsencode(os.path.realpath(mountpoint.parent) + "/" + mountpoint.name)
+    found = False
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields, _, source = line.partition(b" - ")
+        if _OCTAL.sub(_unescape, fields.split(b" ")[4]) == wanted:
+            found = source.split(b" ")[0] == FSTYPE.encode()
+    return found
+
+
+def unmount(mountpoint: Path) -> None:
+    """End the mount as its user may (fusermount3(1)). TryAgain while programs use it; MountFailed."""
+    result = _fusermount("-u", mountpoint)
+    if result.returncode == 0 or not is_mounted(mountpoint):
+        return
+    reason = result.stderr.strip() or f"fusermount3 exited with {result.returncode}"
+    if "busy" in reason:
+        raise TryAgain(f"programs have files or folders of {mountpoint} open")
+    raise MountFailed(f"{mountpoint} could not be unmounted: {reason}")
+
+
+def _free(mountpoint: Path) -> None:
+    """The transport endpoint is not connected: a daemon died and left its mount behind."""
+    _log.info("%s is the mount of a daemon that is gone; unmounting it", mountpoint)
+    result = _fusermount("-uz", mountpoint)
+    try:
+        os.stat(mountpoint)
+    except OSError as error:
+        raise MountFailed(
+            f"{mountpoint} is the mount of a daemon that is gone, and it could not be unmounted "
+            f"({result.stderr.strip() or error.strerror}); try: umount -l {mountpoint}"
+        ) from error
+
+
+def _fusermount(option: str, mountpoint: Path) -> subprocess.CompletedProcess[str]:
+    command = ["fusermount3", option, "--", str(mountpoint)]
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=_UNMOUNT_TIMEOUT_S, check=False
+        )
+    except FileNotFoundError:
+        raise MountFailed("fusermount3 is not installed; on Debian: apt-get install fuse3") from None
+    except subprocess.TimeoutExpired:
+        raise TryAgain(f"fusermount3 did not end within {_UNMOUNT_TIMEOUT_S} s") from None
+
+
+def _unusable(mountpoint: Path, error: OSError) -> MountFailed:
+    if error.errno == errno.ENOENT:
+        return MountFailed(f"the mountpoint {mountpoint} does not exist; make it with: mkdir -p {mountpoint}")
+    if error.errno == errno.ENOTDIR:
+        return MountFailed(f"the mountpoint {mountpoint} is not a folder; choose an empty folder")
+    return MountFailed(f"the mountpoint {mountpoint} cannot be used: {error.strerror}")
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[1], 8),))
