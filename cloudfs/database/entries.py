@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cloudfs.database.bridge import Database
@@ -34,7 +35,6 @@ _NAMES = (
 )
 _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
-_UPDATE = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in _NAMES[1:])} WHERE inode = ?"
 _LAST_MEDIA_ID = "last_media_id"
 
 # An entry with all below it, parents before children.
@@ -87,8 +87,11 @@ def _node(row: Sequence[Any]) -> Node:
     )
 
 
+def _version_row(version: Version | None) -> tuple[str | None, int | None, int | None]:
+    return (None, None, None) if version is None else (version.etag, version.mtime_ns, version.size)
+
+
 def _row(node: Node) -> tuple[object, ...]:
-    version = node.version
     return (
         node.inode,
         node.parent,
@@ -100,9 +103,7 @@ def _row(node: Node) -> tuple[object, ...]:
         node.mode,
         node.uid,
         node.gid,
-        version.etag if version else None,
-        version.mtime_ns if version else None,
-        version.size if version else None,
+        *_version_row(node.version),
         node.file_id,
         int(node.listing),
         int(node.pinned),
@@ -159,13 +160,10 @@ class EntryChanges:
         self._execute_many = connection.executemany
 
     def load(self, inode: int) -> Node | None:
-        row = self._execute(f"SELECT {_COLUMNS} FROM entries WHERE inode = ?", (inode,)).fetchone()
-        return _node(row) if row else None
+        return self._one("inode = ?", inode)
 
     def child(self, parent: int, name: bytes) -> Node | None:
-        sql = f"SELECT {_COLUMNS} FROM entries WHERE parent = ? AND name = ?"
-        row = self._execute(sql, (parent, name)).fetchone()
-        return _node(row) if row else None
+        return self._one("parent = ? AND name = ?", parent, name)
 
     def children(self, folder: int) -> list[Node]:
         """All children, ascending."""
@@ -189,9 +187,77 @@ class EntryChanges:
     def insert(self, nodes: Iterable[Node]) -> None:
         self._execute_many(_INSERT, map(_row, nodes))
 
-    def update(self, nodes: Iterable[Node]) -> None:
-        """Write every column of entries that exist."""
-        self._execute_many(_UPDATE, ((*row[1:], row[0]) for row in map(_row, nodes)))
+    def write_versions(self, nodes: Iterable[Node]) -> None:
+        """Write what an observation may change of a file, and nothing that is the user's."""
+        self._execute_many(
+            "UPDATE entries SET size = ?, mtime_ns = ?, ctime_ns = ?, version_etag = ?, "
+            "version_mtime_ns = ?, version_size = ?, file_id = ? WHERE inode = ?",
+            ((n.size, n.mtime_ns, n.ctime_ns, *_version_row(n.version), n.file_id, n.inode) for n in nodes),
+        )
+
+    def write_times(self, nodes: Iterable[Node]) -> None:
+        """Write what its parent's listing may change of a folder."""
+        self._execute_many(
+            "UPDATE entries SET mtime_ns = ?, ctime_ns = ?, file_id = ? WHERE inode = ?",
+            ((n.mtime_ns, n.ctime_ns, n.file_id, n.inode) for n in nodes),
+        )
+
+    def write_listed(self, node: Node) -> None:
+        """Write what its own listing may change of a folder."""
+        self._execute(
+            "UPDATE entries SET mtime_ns = ?, ctime_ns = ?, version_etag = ?, version_mtime_ns = ?, "
+            "version_size = ?, file_id = ?, listing = ? WHERE inode = ?",
+            (
+                node.mtime_ns,
+                node.ctime_ns,
+                *_version_row(node.version),
+                node.file_id,
+                int(node.listing),
+                node.inode,
+            ),
+        )
+
+    def place(self, inode: int, parent: int, name: bytes, ctime_ns: int) -> None:
+        """Give an entry a parent and a name, which must be free."""
+        self._execute(
+            "UPDATE entries SET parent = ?, name = ?, ctime_ns = ? WHERE inode = ?",
+            (parent, name, ctime_ns, inode),
+        )
+
+    def split(self, old: Node, adopted: Node) -> int:
+        """Leave a file in use to its users as `old` has it, unlinked; returns the inode of a new entry
+        in its place with `adopted`'s version and all that is the user's."""
+        current = self._one("inode = ?", old.inode)
+        new = replace(
+            current if current is not None else old,
+            inode=self.next_inode(),
+            size=adopted.size,
+            mtime_ns=adopted.mtime_ns,
+            ctime_ns=adopted.ctime_ns,
+            version=adopted.version,
+            file_id=adopted.file_id,
+        )
+        self.unlink([old.inode])
+        self.write_versions([old])
+        self.insert([new])
+        self._take_over(old.inode, new.inode)
+        return new.inode
+
+    def inherit(self, old: int, new: int) -> None:
+        """Give an entry owner, mode, pin, media id, attributes and history of another one."""
+        self._execute(
+            "UPDATE entries SET (uid, gid, mode, pinned) = "
+            "(SELECT uid, gid, mode, pinned FROM entries WHERE inode = ?1) WHERE inode = ?2",
+            (old, new),
+        )
+        ((media_id,),) = self._execute("SELECT media_id FROM entries WHERE inode = ?", (old,)).fetchall()
+        self._execute("UPDATE entries SET media_id = NULL WHERE inode = ?", (old,))
+        # Only a file within the gallery has one, and only there it may get the other's.
+        self._execute(
+            "UPDATE entries SET media_id = COALESCE(?, media_id) WHERE inode = ? AND media_id IS NOT NULL",
+            (media_id, new),
+        )
+        self._take_over(old, new)
 
     def unlink(self, inodes: Iterable[int]) -> None:
         """Take entries out of their folders: they have no name and no media id any more."""
@@ -207,15 +273,6 @@ class EntryChanges:
     def unlinked(self) -> list[int]:
         rows = self._execute("SELECT inode FROM entries WHERE parent IS NULL AND inode <> ?", (ROOT,))
         return [inode for (inode,) in rows]
-
-    def take_over(self, old: int, new: int) -> None:
-        """Give an entry the user's attributes of another one, as a copy, and its history."""
-        self._execute(
-            "INSERT OR IGNORE INTO attributes (inode, name, value) "
-            "SELECT ?, name, value FROM attributes WHERE inode = ?",
-            (new, old),
-        )
-        self._execute("UPDATE history SET inode = ? WHERE inode = ?", (new, old))
 
     def set_pin(self, inode: int, pinned: bool) -> None:
         self._execute("UPDATE entries SET pinned = ? WHERE inode = ?", (int(pinned), inode))
@@ -234,18 +291,38 @@ class EntryChanges:
         ).fetchone()
         return range(row[0] - count + 1, row[0] + 1)
 
-    def number_media_below(self, inode: int) -> list[int]:
-        """Give a media id to each file at or below an entry that has none; returns those files."""
+    def number_media_below(self, inode: int) -> None:
+        """Give a media id to each file at or below an entry that has none."""
         files = self._files_below(inode, "media_id IS NULL")
         ids = self.take_media_ids(len(files)) if files else range(0)
         self._execute_many("UPDATE entries SET media_id = ? WHERE inode = ?", zip(ids, files, strict=True))
-        return files
 
-    def drop_media_ids_below(self, inode: int) -> list[int]:
-        """Take the media ids of files at or below an entry away; returns those files."""
+    def drop_media_ids_below(self, inode: int) -> None:
+        """Take the media ids of files at or below an entry away."""
         files = self._files_below(inode, "media_id IS NOT NULL")
+        self._drop_media_ids(files)
+
+    def keep_media_ids_below(self, inodes: Iterable[int]) -> None:
+        """Take the media ids of all other files away."""
+        kept = {file for inode in inodes for file in self._files_below(inode, "media_id IS NOT NULL")}
+        rows = self._execute("SELECT inode FROM entries WHERE media_id IS NOT NULL").fetchall()
+        self._drop_media_ids(inode for (inode,) in rows if inode not in kept)
+
+    def _drop_media_ids(self, files: Iterable[int]) -> None:
         self._execute_many("UPDATE entries SET media_id = NULL WHERE inode = ?", ((file,) for file in files))
-        return files
+
+    def _take_over(self, old: int, new: int) -> None:
+        """Give an entry a copy of another's attributes (its users still see them), and its history."""
+        self._execute(
+            "INSERT OR IGNORE INTO attributes (inode, name, value) "
+            "SELECT ?, name, value FROM attributes WHERE inode = ?",
+            (new, old),
+        )
+        self._execute("UPDATE history SET inode = ? WHERE inode = ?", (new, old))
+
+    def _one(self, condition: str, *parameters: object) -> Node | None:
+        row = self._execute(f"SELECT {_COLUMNS} FROM entries WHERE {condition}", parameters).fetchone()
+        return _node(row) if row else None
 
     def _files_below(self, inode: int, condition: str) -> list[int]:
         sql = (

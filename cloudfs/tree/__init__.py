@@ -1,1 +1,1 @@
-"""The tree as this machine knows it: rows in SQLite, and in memory what the kernel holds and a bounded number more."""
+"""The tree as this machine knows it: rows in SQLite, and a bounded number of them in memory."""

@@ -1,0 +1,172 @@
+"""The view while it changes: how what a commit did comes to be shown, and how rows come to go.
+
+Invariant: a file's version changes under an inode, or its row goes, only in a step in which `in_use`
+said no. Between the commit and that step readers see what was before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from cloudfs.database.bridge import Database
+from cloudfs.events import Topic
+from cloudfs.model.entry import RemoteEntry
+from cloudfs.model.enums import Kind
+from cloudfs.model.errors import NotFound
+from cloudfs.model.node import Node
+from cloudfs.tree import transactions
+from cloudfs.tree.changes import AttributesChanged, ContentChanged, EntryChanged, TreeChange
+from cloudfs.tree.locks import FolderLocks
+from cloudfs.tree.observation import new_time
+from cloudfs.tree.transactions import Subtree
+from cloudfs.tree.view import View
+
+T = TypeVar("T")
+InUse = Callable[[int], bool]  # whether an inode has a handle, a mapping or a waiter
+Seen = tuple[Node, RemoteEntry]  # a known entry, and what the cloud has in its place
+
+_STEP = 1000  # nodes that are brought up to date in memory before other tasks get a turn
+
+
+class ChangingView(View):
+    """What `Tree` builds its changes from."""
+
+    def __init__(
+        self, database: Database, topic: Topic[TreeChange], *, gallery: Sequence[bytes], capacity: int
+    ) -> None:
+        super().__init__(database, gallery=gallery, capacity=capacity)
+        self._database = database
+        self._topic = topic
+        self._locks = FolderLocks()
+
+    @asynccontextmanager
+    async def _changing(self, inodes: Sequence[int], *folders: int) -> AsyncIterator[None]:
+        """Hold the locks of the folders that entries lie in, wherever they go while this waits, and of
+        `folders`; the body is shielded from cancellation. NotFound where one is gone or unlinked."""
+        while True:
+            places = [self._place(inode) for inode in inodes]
+            async with self._locks.hold(*places, *folders):
+                if places == [self._place(inode) for inode in inodes]:
+                    with trio.CancelScope(shield=True):
+                        yield
+                    return
+
+    def _place(self, inode: int) -> int:
+        parent = self.node(inode).parent
+        if parent is None:
+            raise NotFound("it lies in no folder")
+        return parent
+
+    async def _show_versions(
+        self,
+        folder: int,
+        stale: Sequence[Seen],
+        in_use: InUse,
+        apply: Callable[[sqlite3.Connection, frozenset[int]], tuple[T, dict[int, int]]],
+        now_ns: int,
+    ) -> tuple[T, list[int], dict[int, int]]:
+        """Commit new versions by `apply` and show them: what it returned, what changed in place, and
+        what was replaced.
+
+        Who opens a file while its row changes still gets the version before, and is found to use it
+        when the new one is about to be shown: then the file is given up to this user after all.
+        """
+        self._settling.update((node.inode, node) for node, _ in stale)
+        try:
+            used = frozenset(node.inode for node, _ in stale if in_use(node.inode))
+            result, replaced = await self._database.commit(lambda connection: apply(connection, used))
+            changed, late = await self._settle(folder, stale, replaced, in_use)
+            if late:
+                users = frozenset(node.inode for node, _ in late)
+                more = await self._database.commit(
+                    partial(transactions.write_stale, stale=late, in_use=users, now_ns=now_ns)
+                )
+                await self._settle(folder, late, more, in_use)
+                replaced = replaced | more
+        finally:
+            for node, _ in stale:
+                self._settling.pop(node.inode, None)
+        return result, changed, replaced
+
+    async def _settle(
+        self, folder: int, stale: Sequence[Seen], replaced: dict[int, int], in_use: InUse
+    ) -> tuple[list[int], list[Seen]]:
+        """Show what was committed; returns what changed in place, and what came into use meanwhile."""
+        changed: list[int] = []
+        late: list[Seen] = []
+        async for node, entry in _in_steps(stale):
+            if node.inode not in replaced and in_use(node.inode):
+                late.append((node, entry))
+                continue
+            del self._settling[node.inode]
+            self._forget([node.inode])
+            if node.inode in replaced:
+                self._index.delist(folder, node.inode)
+                self._index.enlist(folder, replaced[node.inode])
+                self._topic.publish(EntryChanged(folder, entry.name))
+            else:
+                changed.append(node.inode)
+                self._topic.publish(ContentChanged(node.inode))
+        return changed, late
+
+    async def _show_touched(self, touched: Sequence[Seen]) -> None:
+        async for node, entry in _in_steps(touched):
+            self._forget([node.inode])
+            if new_time(node, entry) is not None:
+                self._topic.publish(AttributesChanged(node.inode))
+
+    async def _show_added(self, folder: int, added: Sequence[Node], *, were_denied: bool) -> None:
+        """were_denied: whether the kernel may have been told that there are no such names."""
+        async for node in _in_steps(added):
+            self._index.enlist(folder, node.inode)
+            if were_denied:
+                self._topic.publish(EntryChanged(folder, node.name))
+
+    def _show_move(self, moved: Node, inode: int, parent: int, name: bytes) -> None:
+        """An entry left its place, and `inode` (itself, mostly) shows at another one."""
+        self._forget([moved.inode, inode])
+        if moved.parent is not None:
+            self._index.delist(moved.parent, moved.inode)
+            self._topic.publish(EntryChanged(moved.parent, moved.name))
+        self._index.enlist(parent, inode)
+        self._topic.publish(EntryChanged(parent, name))
+
+    async def _delete(self, subtrees: Sequence[Subtree], in_use: InUse) -> list[int]:
+        """Delete what nobody uses of unlinked subtrees, and unlink the rest; returns the files deleted."""
+        doomed: list[int] = []
+        files: list[int] = []
+        survivors: list[int] = []
+        try:
+            async for inode, kind in _in_steps([member for tree in subtrees for member in tree.members]):
+                if in_use(inode):
+                    survivors.append(inode)
+                    continue
+                self._doom(inode)
+                doomed.append(inode)
+                if kind is Kind.FILE:
+                    files.append(inode)
+            await self._database.commit(partial(transactions.delete, inodes=doomed, survivors=survivors))
+            self._forget(survivors)
+        finally:
+            self._going.difference_update(doomed)
+        return files
+
+    def _doom(self, inode: int) -> None:
+        """From this step on nobody can come to use the inode; its row is about to go."""
+        self._going.add(inode)
+        self._forget([inode])
+        self._index.drop_listing(inode)
+
+
+async def _in_steps(items: Sequence[T]) -> AsyncIterator[T]:
+    """The items, with a turn for other tasks after every so many."""
+    for at, item in enumerate(items, start=1):
+        yield item
+        if at % _STEP == 0:
+            await trio.lowlevel.checkpoint()

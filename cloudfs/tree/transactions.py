@@ -1,0 +1,254 @@
+"""The tree's transactions: each reads and changes rows within one commit, in the writer's thread.
+
+They hold no state and decide nothing that depends on who has a file open; `tree.tree` does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cloudfs.database.entries import EntryChanges
+from cloudfs.model.entry import FolderListing, RemoteEntry, Version
+from cloudfs.model.enums import Kind, Listing
+from cloudfs.model.errors import AlreadyExists, InvalidParameter, NotAFolder, NotFound
+from cloudfs.model.node import ROOT, Node
+from cloudfs.tree.observation import Comparison, adopted, compare, first_seen, touched
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What new entries get: owner, whether their folder lies in the gallery, and the time of their coming."""
+
+    uid: int
+    gid: int
+    in_gallery: bool
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subtree:
+    """An entry that was unlinked, and all that was below it, parents before children, itself first."""
+
+    top: Node
+    members: list[tuple[int, Kind]]
+
+
+# --- start ---
+
+
+def new_root(uid: int, gid: int, now_ns: int) -> Node:
+    """The root as it is before its first listing."""
+    return Node(
+        inode=ROOT,
+        parent=None,
+        name=b"",
+        kind=Kind.FOLDER,
+        size=0,
+        mtime_ns=now_ns,
+        ctime_ns=now_ns,
+        mode=0o755,
+        uid=uid,
+        gid=gid,
+        version=None,
+        file_id=None,
+        listing=Listing.NEVER,
+        pinned=False,
+        media_id=None,
+        error=None,
+        error_reason=None,
+    )
+
+
+def make_root(connection: sqlite3.Connection, root: Node) -> None:
+    """Insert the root where there is none."""
+    changes = EntryChanges(connection)
+    if changes.load(ROOT) is None:
+        changes.insert([root])
+
+
+def drop_unlinked(connection: sqlite3.Connection) -> None:
+    """Delete what an earlier run left unlinked: nobody has it open any more."""
+    changes = EntryChanges(connection)
+    for inode in changes.unlinked():
+        members = changes.subtree(inode)
+        changes.delete(member for member, _ in reversed(members))
+
+
+def settle_gallery(connection: sqlite3.Connection, folders: Sequence[bytes]) -> None:
+    """Give media ids to files in these folders that have none, and take those of all others away."""
+    changes = EntryChanges(connection)
+    known = [node.inode for path in folders if (node := _find(changes, path)) is not None]
+    changes.keep_media_ids_below(known)
+    for inode in known:
+        changes.number_media_below(inode)
+
+
+def _find(changes: EntryChanges, path: bytes) -> Node | None:
+    node = changes.load(ROOT)
+    for name in path.split(b"/"):
+        if node is not None:
+            node = changes.child(node.inode, name)
+    return node
+
+
+# --- observations ---
+
+
+def compare_listing(connection: sqlite3.Connection, folder: int, listing: FolderListing) -> Comparison:
+    """Compare; changes nothing. NotFound, NotAFolder."""
+    changes = EntryChanges(connection)
+    _known_folder(changes, folder)
+    return compare(changes.children(folder), listing)
+
+
+def apply_listing(
+    connection: sqlite3.Connection,
+    folder: int,
+    comparison: Comparison,
+    in_use: frozenset[int],
+    defaults: Defaults,
+) -> tuple[list[Node], dict[int, int]]:
+    """Write what a comparison found; returns what was added and what was replaced. NotFound."""
+    changes = EntryChanges(connection)
+    node = _known_folder(changes, folder)
+    listed = touched(node, comparison.folder, defaults.now_ns)
+    changes.write_listed(replace(listed, version=comparison.folder.version, listing=Listing.WHOLE))
+    replaced = write_stale(connection, comparison.stale, in_use, defaults.now_ns)
+    write_touched(connection, comparison.touched, defaults.now_ns)
+    return insert_new(changes, folder, comparison.new, defaults), replaced
+
+
+def write_touched(
+    connection: sqlite3.Connection, entries: Sequence[tuple[Node, RemoteEntry]], now_ns: int
+) -> None:
+    """Write what differs beside the content."""
+    changes = EntryChanges(connection)
+    known = [touched(node, entry, now_ns) for node, entry in entries]
+    changes.write_versions(node for node in known if not node.is_folder)
+    changes.write_times(node for node in known if node.is_folder)
+
+
+def write_stale(
+    connection: sqlite3.Connection,
+    stale: Sequence[tuple[Node, RemoteEntry]],
+    in_use: frozenset[int],
+    now_ns: int,
+) -> dict[int, int]:
+    """Let files show new versions, those in use under new inodes; returns these by the old ones."""
+    changes = EntryChanges(connection)
+    changes.write_versions(adopted(n, entry, now_ns) for n, entry in stale if n.inode not in in_use)
+    return {
+        old.inode: changes.split(old, adopted(old, entry, now_ns))
+        for old, entry in stale
+        if old.inode in in_use
+    }
+
+
+def insert_new(
+    changes: EntryChanges, folder: int, entries: Sequence[RemoteEntry], defaults: Defaults
+) -> list[Node]:
+    """Insert entries under names that are free."""
+    files = sum(entry.kind is Kind.FILE for entry in entries) if defaults.in_gallery else 0
+    media_ids = iter(changes.take_media_ids(files) if files else ())
+    first = changes.next_inode()
+    nodes = [
+        first_seen(
+            entry,
+            inode,
+            folder,
+            uid=defaults.uid,
+            gid=defaults.gid,
+            media_id=next(media_ids, None) if entry.kind is Kind.FILE else None,
+            now_ns=defaults.now_ns,
+        )
+        for inode, entry in enumerate(entries, first)
+    ]
+    changes.insert(nodes)
+    return nodes
+
+
+def _known_folder(changes: EntryChanges, inode: int) -> Node:
+    node = changes.load(inode)
+    if node is None or (node.parent is None and inode != ROOT):
+        raise NotFound("the folder is gone")
+    if not node.is_folder:
+        raise NotAFolder("it is no folder")
+    return node
+
+
+# --- removals ---
+
+
+def unlink(
+    connection: sqlite3.Connection,
+    folder: int,
+    inodes: Sequence[int],
+    successors: dict[int, tuple[RemoteEntry, Defaults]],
+) -> tuple[list[Subtree], list[Node]]:
+    """Take children out of a folder, and let what the cloud has under their names follow.
+
+    Returns what went, with all below it, and what followed. What is no child of the folder is passed over.
+    """
+    changes = EntryChanges(connection)
+    nodes = [node for inode in inodes if (node := changes.load(inode)) is not None and node.parent == folder]
+    gone = [Subtree(node, changes.subtree(node.inode)) for node in nodes]
+    changes.unlink(node.inode for node in nodes)
+    followers = []
+    for node in nodes:
+        if node.inode in successors:
+            entry, defaults = successors[node.inode]
+            followers += insert_new(changes, folder, [entry], defaults)
+    return gone, followers
+
+
+def delete(connection: sqlite3.Connection, inodes: Sequence[int], survivors: Sequence[int]) -> None:
+    """Delete rows, given with parents before children; survivors among their children become unlinked."""
+    changes = EntryChanges(connection)
+    changes.unlink(survivors)
+    changes.delete(reversed(inodes))
+
+
+# --- moves ---
+
+
+def move(connection: sqlite3.Connection, moved: int, parent: int, name: bytes, defaults: Defaults) -> None:
+    """Give an entry another place. NotFound, NotAFolder, AlreadyExists, InvalidParameter."""
+    changes = EntryChanges(connection)
+    _known_folder(changes, parent)
+    if changes.child(parent, name) is not None:
+        raise AlreadyExists("the name is taken")
+    if any(inode == parent for inode, _ in changes.subtree(moved)):
+        raise InvalidParameter("a folder can't lie within itself")
+    changes.place(moved, parent, name, defaults.now_ns)
+    _settle_media(changes, moved, defaults)
+
+
+def take_place(
+    connection: sqlite3.Connection, old: int, new: int, below_new: Sequence[int], defaults: Defaults
+) -> None:
+    """Put an entry in the place of another one, which goes with all below it (itself first)."""
+    changes = EntryChanges(connection)
+    kept, place = changes.load(old), changes.load(new)
+    if kept is None or place is None or place.parent is None:
+        raise NotFound("one of the two is gone")
+    changes.delete(reversed(below_new))
+    changes.place(old, place.parent, place.name, defaults.now_ns)
+    if kept.is_folder:
+        # What lies below is as it was last seen: without a tag its next listing is called for.
+        file_id = place.file_id or kept.file_id
+        changes.write_listed(replace(kept, version=Version(None, None, 0), file_id=file_id))
+    _settle_media(changes, old, defaults)
+
+
+def inherit(connection: sqlite3.Connection, old: int, new: int) -> None:
+    """Give a file what is the user's of another one: owner, mode, pin, attributes, media id, history."""
+    EntryChanges(connection).inherit(old, new)
+
+
+def _settle_media(changes: EntryChanges, inode: int, defaults: Defaults) -> None:
+    if defaults.in_gallery:
+        changes.number_media_below(inode)
+    else:
+        changes.drop_media_ids_below(inode)
