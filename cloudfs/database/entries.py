@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudfs.database.bridge import Database
 from cloudfs.model.entry import Version
-from cloudfs.model.enums import Kind, Listing
+from cloudfs.model.enums import DownloadErrorType, Kind, Listing
 from cloudfs.model.node import ROOT, Node
 
 _NAMES = (
@@ -46,14 +46,19 @@ _SUBTREE = """
     )
 """
 
-# Pinned entries with all below them, but what is unlinked.
-_PINNED_FILES = f"""
+# Pinned entries with all below them, and files for which there was no room; but nothing unlinked.
+_WANTED_FILES = f"""
     WITH RECURSIVE covered (inode) AS (
         SELECT inode FROM entries WHERE pinned = 1 AND (parent IS NOT NULL OR inode = {ROOT})
         UNION
         SELECT entries.inode FROM entries JOIN covered ON entries.parent = covered.inode
+    ), wanted (inode) AS (
+        SELECT inode FROM covered
+        UNION
+        SELECT inode FROM entries
+        WHERE error = '{DownloadErrorType.LOCAL_STORAGE_FULL.name}' AND parent IS NOT NULL
     )
-    SELECT entries.inode, entries.parent FROM covered JOIN entries USING (inode)
+    SELECT entries.inode, entries.parent FROM wanted JOIN entries USING (inode)
     WHERE kind = {int(Kind.FILE)} AND entries.size > 0 AND NOT EXISTS (
         SELECT 1 FROM contents
         WHERE contents.inode = entries.inode AND whole = 1 AND contents.size = version_size
@@ -175,9 +180,10 @@ class EntryChanges:
         sql = f"{_SUBTREE} SELECT inode, kind FROM below JOIN entries USING (inode) ORDER BY depth, inode"
         return [(below, Kind(kind)) for below, kind in self._execute(sql, (inode,))]
 
-    def pinned_files(self) -> list[tuple[int, int]]:
-        """(inode, parent) of files with an effective pin that are not whole in the cache."""
-        return self._execute(_PINNED_FILES).fetchall()
+    def wanted_files(self) -> list[tuple[int, int]]:
+        """(inode, parent) of files that a sync hydrates: not whole in the cache, and either with an
+        effective pin or failed for want of space."""
+        return self._execute(_WANTED_FILES).fetchall()
 
     def next_inode(self) -> int:
         """The number of the next new entry; those after it are free too."""

@@ -37,6 +37,7 @@ CREATE TABLE entries (
 CREATE INDEX entries_in_order ON entries (parent, inode);  -- readdir
 CREATE INDEX entries_folders ON entries (parent) WHERE kind = 1;  -- the walk
 CREATE INDEX entries_pinned ON entries (inode) WHERE pinned = 1;
+CREATE INDEX entries_failed ON entries (error) WHERE error IS NOT NULL;
 
 -- Extended attributes of the user's own.
 CREATE TABLE attributes (

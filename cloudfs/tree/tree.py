@@ -264,9 +264,9 @@ class Tree(ChangingView):
         await self._database.commit(lambda connection: EntryChanges(connection).set_pin(inode, pinned))
         self._forget([inode])
 
-    async def pinned_files(self, scope: Scope) -> list[int]:
-        """Files with an effective pin whose content is not whole here, for the sync; no order."""
-        found = await self._database.commit(lambda connection: EntryChanges(connection).pinned_files())
+    async def wanted_files(self, scope: Scope) -> list[int]:
+        """Files that a sync hydrates: not whole here, and pinned or failed for want of space; no order."""
+        found = await self._database.commit(lambda connection: EntryChanges(connection).wanted_files())
         scopes = {parent: self.scope(parent) for parent in {parent for _, parent in found}}
         return [inode for inode, parent in found if scopes[parent] is scope]
 

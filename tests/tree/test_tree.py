@@ -382,6 +382,16 @@ async def test_a_warm_folder_needs_no_read(opening: Opening, monkeypatch: pytest
         assert world.tree.attribute(node.inode, b"user.none") is None
 
 
+async def test_a_file_that_found_no_room_is_wanted_until_it_is_there(opening: Opening) -> None:
+    async with opening() as world:
+        top = await observe(world, ROOT, file(b"full"), file(b"cut"))
+        await world.tree.set_error(top[b"full"], "LOCAL_STORAGE_FULL", "the disk is full")
+        await world.tree.set_error(top[b"cut"], "NETWORK_UNAVAILABLE", "the server is out of reach")
+        assert await world.tree.wanted_files(Scope.FILES) == [top[b"full"]]
+        await world.tree.set_error(top[b"full"], None, None)
+        assert await world.tree.wanted_files(Scope.FILES) == []
+
+
 async def test_pins_are_inherited_and_name_the_files_to_hydrate(opening: Opening) -> None:
     async with opening() as world:
         top = await observe(world, ROOT, folder(b"d"), folder(b"Photos"), file(b"other"))
@@ -393,19 +403,19 @@ async def test_pins_are_inherited_and_name_the_files_to_hydrate(opening: Opening
         assert world.tree.is_pinned(deep[b"g"])
         assert not world.tree.node(deep[b"g"]).pinned
         assert not world.tree.is_pinned(top[b"other"])
-        assert sorted(await world.tree.pinned_files(Scope.FILES)) == sorted([in_d[b"f"], deep[b"g"]])
-        assert await world.tree.pinned_files(Scope.GALLERY) == [in_photos[b"p"]]
+        assert sorted(await world.tree.wanted_files(Scope.FILES)) == sorted([in_d[b"f"], deep[b"g"]])
+        assert await world.tree.wanted_files(Scope.GALLERY) == [in_photos[b"p"]]
         contents = Contents(world.database)
         whole = ContentRow(deep[b"g"], "r1", 10, '"1"', 5 * 10**9, b"", 10, True, True, "boot", 1)
         stale = ContentRow(in_d[b"f"], "r2", 10, '"0"', 5 * 10**9, b"", 10, True, True, "boot", 1)
         await contents.upsert([whole, stale])
-        assert await world.tree.pinned_files(Scope.FILES) == [in_d[b"f"]]
+        assert await world.tree.wanted_files(Scope.FILES) == [in_d[b"f"]]
         await world.tree.set_pin(ROOT, True)
         assert world.tree.is_pinned(top[b"other"])
-        assert sorted(await world.tree.pinned_files(Scope.FILES)) == sorted([in_d[b"f"], top[b"other"]])
+        assert sorted(await world.tree.wanted_files(Scope.FILES)) == sorted([in_d[b"f"], top[b"other"]])
         await world.tree.set_pin(ROOT, False)
         await world.tree.set_pin(top[b"d"], False)
-        assert await world.tree.pinned_files(Scope.FILES) == []
+        assert await world.tree.wanted_files(Scope.FILES) == []
         with pytest.raises(NotFound):
             await world.tree.set_pin(99, True)
 
