@@ -154,8 +154,9 @@ class Forwarding:
         if self._conditions.bandwidth is not None:
             self._due = max(self._due, trio.current_time()) + len(data) / self._conditions.bandwidth
             await trio.sleep_until(self._due)
-        await self._client.send_all(data)
+        # Before it goes: who has read an answer finds it counted.
         self._conditions.counters.bytes_down += len(data)
+        await self._client.send_all(data)
 
 
 def _seen(head: Head) -> SeenRequest:
