@@ -11,7 +11,7 @@ from itertools import count
 
 from cloudfs.cache.content import Content
 from cloudfs.fuse.callers import Caller
-from cloudfs.model.errors import NetworkTimeout
+from cloudfs.model.errors import CloudfsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class TimedOut:
     start: int
     stop: int
     until: float
-    cause: NetworkTimeout
+    cause: CloudfsError
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class FileHandle:
     has_fetched: bool = False
     timed_out: TimedOut | None = None
 
-    def timeout_over(self, start: int, stop: int, now: float) -> NetworkTimeout | None:
+    def timeout_over(self, start: int, stop: int, now: float) -> CloudfsError | None:
         """The cause, where a wait for some of these bytes has just failed.
 
         A failing read comes twice, for the read-ahead and for the page itself; one deadline holds for both.

@@ -90,6 +90,8 @@ class OpenFiles:
             return b""
         if not content.holds(offset, stop):
             await self._fetch(handle, offset, stop)
+        elif not (content.is_whole or handle.denied):
+            self._transfers.note_read(content, offset, stop)
         return self._store.read_at(content, offset, stop - offset)
 
     async def release(self, number: int) -> int:
@@ -138,15 +140,16 @@ class OpenFiles:
     async def _fetch(self, handle: FileHandle, start: int, stop: int) -> None:
         if handle.denied:
             raise FUSEError(errno.EPERM)
-        timeout = handle.timeout_over(start, stop, trio.current_time())
-        if timeout is not None:
-            raise timeout
+        past = handle.timeout_over(start, stop, trio.current_time())
+        if past is not None:
+            raise past
         self._begin(handle)
         try:
             await self._waits.bounded(lambda: self._transfers.need(handle.content, start, stop))
-        except NetworkTimeout as cause:
+        except NetworkTimeout as timeout:
+            cause = self._transfers.cause(handle.content) or timeout
             handle.timed_out = TimedOut(start, stop, trio.current_time() + _TIMEOUT_STANDS_S, cause)
-            raise
+            raise cause from None
 
     def _begin(self, handle: FileHandle) -> None:
         """The first download that this handle causes is the opener's."""

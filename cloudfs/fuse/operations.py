@@ -55,8 +55,8 @@ _NO_SUCH_ENTRY = absent(LONG_S)
 class Parts:
     """What the requests are answered from.
 
-    quota: what was last heard of it. unused: told an inode that lost its name once the kernel and the
-    programs are through with it; never blocks.
+    quota: what was last heard of it. unused: told an inode that lost its name once the kernel has
+    forgotten it; never blocks.
     """
 
     tree: Tree
@@ -149,8 +149,8 @@ class Operations(ReadOnlyOperations):
             self._retire(inode)
 
     def _retire(self, inode: int) -> None:
-        """Nobody may need an entry that has lost its name any more."""
-        if self._tree.is_held(inode) or self._store.is_in_use(inode):
+        """No program may need an entry any more that has lost its name and that the kernel forgot."""
+        if self._tree.is_held(inode):
             return
         try:
             is_unlinked = self._tree.node(inode).parent is None and inode != ROOT

@@ -43,6 +43,7 @@ _MIN_TASKS = 8
 # Tasks that are never given to waiters, so that lookups and cached reads stay answered.
 _RESERVED_TASKS = 64
 _CLOSE_S = 5.0
+_LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,10 @@ class Session:
     async def _drop_unused(self) -> None:
         """Take away what lost its name and its last user. What fails is taken away at the next start."""
         async for inode in self._unused_out:
+            if self._store.is_in_use(inode):  # a download of it is about to end
+                self._unused_in.send_nowait(inode)
+                await trio.sleep(_LOOK_AGAIN_S)
+                continue
             try:
                 await self._tree.forget_unlinked(inode)
                 await self._store.discard(inode)

@@ -19,7 +19,8 @@ from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Quota
 from cloudfs.config.settings import OnOpen
 from cloudfs.database.bridge import Database
-from cloudfs.events import Topic
+from cloudfs.database.journal import Journal
+from cloudfs.events import EventLog, Topic
 from cloudfs.fuse.callers import Caller, DenyList
 from cloudfs.fuse.open_files import OpenPolicy
 from cloudfs.fuse.session import Session, SessionOptions
@@ -113,7 +114,10 @@ async def mounted(
     tree = Tree(database, changes, uid=os.getuid(), gid=os.getgid(), gallery=[b"Photos"])
     store = Store(cache, database, size=1 << 30, min_free=0, is_pinned=tree.is_pinned)
     listings = Listings(tree, store, cloud, timeout_s=timeout_s)
-    transfers = Transfers(tree, store, cloud, listings)
+    events = EventLog(Journal(database))
+    transfers = Transfers(
+        tree, store, cloud, listings, events, uri_of=lambda inode: _uri(tree, inode), timeout_s=timeout_s
+    )
 
     async def set_pin(inode: int, pinned: bool) -> None:
         await tree.set_pin(inode, pinned)
@@ -124,7 +128,7 @@ async def mounted(
         file_state=lambda inode: _state(transfers, inode),
         progress=transfers.progress,
         held_bytes=store.held_bytes,
-        uri=lambda inode: f"file://com.example.files/{os.fsdecode(tree.path(inode))}",
+        uri=lambda inode: _uri(tree, inode),
         media_uri=lambda inode: _media_uri(tree.node(inode)),
         sync=lambda scope: SyncProgress(SyncState.COMPLETED),
         last_sync_time_ms=lambda scope: 1_700_000_000_000 if scope is Scope.FILES else 0,
@@ -146,7 +150,7 @@ async def mounted(
         await nursery.start(database.run)
         await tree.load()
         async with trio.open_nursery() as services:
-            for service in (store, listings, transfers):
+            for service in (events, store, listings, transfers):
                 await services.start(service.run)
             async with trio.open_nursery() as kernel_side:
                 await kernel_side.start(session.run)
@@ -154,6 +158,10 @@ async def mounted(
                 kernel_side.cancel_scope.cancel()
             services.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
+
+
+def _uri(tree: Tree, inode: int) -> str:
+    return f"file://com.example.files/{os.fsdecode(tree.path(inode))}"
 
 
 def _state(transfers: Transfers, inode: int) -> FileSyncState:

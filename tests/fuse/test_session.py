@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from cloudfs.config.settings import OnOpen
 from cloudfs.fuse import mountpoint
 from cloudfs.model.errors import MountFailed, TryAgain
 from tests.fuse.mounts import mounted
@@ -40,7 +41,7 @@ async def test_it_is_a_mount_of_type_fuse_cloudfs(tmp_path: Path, cloud: MemoryC
 async def test_a_cancelled_mount_goes_under_the_programs_that_use_it(
     tmp_path: Path, cloud: MemoryCloud
 ) -> None:
-    async with mounted(tmp_path, cloud) as mount:
+    async with mounted(tmp_path, cloud, on_open=OnOpen.RANGES) as mount:
         descriptor = await mount.do(os.open, mount.path / "letter.txt", os.O_RDONLY)
         inode = mount.node(b"letter.txt").inode
         assert mount.store.is_in_use(inode)
