@@ -180,7 +180,7 @@ class Session:
                 await trio.sleep(_LOOK_AGAIN_S)
                 continue
             try:
-                await self._tree.forget_unlinked(inode)
                 await self._store.discard(inode)
+                await self._tree.forget_unlinked(inode)
             except CloudfsError as error:
                 _log.warning("inode %d is kept until the next mount: %s", inode, error.reason)
