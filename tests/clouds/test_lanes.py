@@ -14,15 +14,24 @@ async def hold(lanes: Lanes, lane: Lane, order: list[str], name: str, until: tri
 
 
 async def test_the_last_connections_are_kept_for_the_urgent(nursery: trio.Nursery) -> None:
-    lanes, order, done = Lanes(4), list[str](), trio.Event()
+    lanes, order = Lanes(4), list[str]()
+    ends = []
     for name, lane in [("b", Lane.BULK)] * 4 + [("d", Lane.DEMAND)] * 2 + [("m", Lane.METADATA)] * 2:
-        nursery.start_soon(hold, lanes, lane, order, name, done)
+        ends.append(trio.Event())
+        nursery.start_soon(hold, lanes, lane, order, name, ends[-1])
         await trio.testing.wait_all_tasks_blocked()
     assert order == ["b", "b", "d", "m"]
-    done.set()
+    ends[0].set()  # the most urgent waiter comes first
     await trio.testing.wait_all_tasks_blocked()
-    assert sorted(order) == sorted("bbbbddmm")
-    assert order[4:6] == ["m", "d"]  # the most urgent were let in first
+    assert order[4:] == ["m"]
+    ends[1].set()
+    ends[6].set()  # two are left busy: demand's waiter makes it three, and then bulk has no room
+    await trio.testing.wait_all_tasks_blocked()
+    assert order[5:] == ["d"]
+    for end in ends:
+        end.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert order[6:] == ["b", "b"]
     assert lanes.busy == 0
 
 
