@@ -17,7 +17,7 @@ from cloudfs.events import Topic
 from cloudfs.fuse.page_cache import PageCache
 from cloudfs.fuse.watchers import Watchers
 from cloudfs.model.entry import RemotePath, Version
-from cloudfs.model.errors import NotFound
+from cloudfs.model.errors import CloudfsError
 from cloudfs.tree.changes import AttributesChanged, ContentChanged, EntryChanged, TreeChange
 from cloudfs.tree.tree import Tree
 
@@ -68,13 +68,13 @@ class Invalidation:
                     return self._tree.path(inode)
                 case AttributesChanged():
                     return None
-        except NotFound:
+        except CloudfsError:
             return None
 
     def _version(self, inode: int) -> Version | None:
         try:
             return self._tree.node(inode).version
-        except NotFound:
+        except CloudfsError:
             return None
 
 
