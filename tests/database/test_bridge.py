@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from cloudfs.database.bridge import Database, Work
 from cloudfs.database.faults import DatabaseDamaged, DatabaseTooNew, set_aside
@@ -45,28 +47,52 @@ async def test_a_commit_returns_its_result_and_is_seen_by_reads(database: Databa
     assert database.read("SELECT value FROM settings WHERE key = ?", ("a",)) == [(7,)]
 
 
-async def test_waiting_works_share_one_transaction_in_the_order_of_the_calls(database: Database) -> None:
-    transactions: list[int] = []
-    order: list[int] = []
+class Gate:
+    """A work that holds the writer's thread up until it is opened."""
 
-    def numbered(number: int) -> Work[None]:
+    def __init__(self) -> None:
+        self._entered = threading.Event()
+        self._open = threading.Event()
+
+    def work(self, connection: sqlite3.Connection) -> None:
+        self._entered.set()
+        assert self._open.wait(60)
+
+    async def entered(self) -> None:
+        await trio.to_thread.run_sync(self._entered.wait)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def test_waiting_works_share_one_transaction_in_the_order_of_the_calls(database: Database) -> None:
+    transactions: list[str] = []
+    called: list[int] = []
+    ran: list[int] = []
+    gate = Gate()
+
+    def trace(connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(lambda sql: transactions.append(sql) if "BEGIN" in sql else None)
+
+    async def commit(number: int) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            order.append(number)
+            ran.append(number)
             connection.execute("INSERT INTO settings (key, value) VALUES (?, 1)", (str(number),))
 
-        return work
+        called.append(number)
+        await database.commit(work)
 
-    def count_begins(connection: sqlite3.Connection) -> None:
-        connection.set_trace_callback(lambda sql: transactions.append(1) if sql.startswith("BEGIN") else None)
-
-    await database.commit(count_begins)
+    await database.commit(trace)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.commit, gate.work)
+        await gate.entered()
         for number in range(100):
-            nursery.start_soon(database.commit, numbered(number))
-            await trio.sleep(0) if number == 50 else None
-    assert sorted(order) == list(range(100))
-    assert len(transactions) <= 3
+            nursery.start_soon(commit, number)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open()
+    assert ran == called
     assert len(keys(database)) == 100
+    assert len(transactions) == 2, "the gate's, and one for all that waited"
 
 
 async def test_one_failing_work_undoes_only_itself(database: Database) -> None:
@@ -112,26 +138,31 @@ async def test_a_cancelled_commit_runs_whole_or_not_at_all(database: Database) -
         await database.commit(insert("never"))
     assert before.cancelled_caught
 
+    gate = Gate()
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.commit, gate.work)
+        await gate.entered()
         nursery.start_soon(database.commit, insert("begun"))
-        await trio.sleep(0)
+        await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        gate.open()
     await database.commit(insert("later"))
     assert keys(database) == {"begun", "later"}
 
 
 async def test_what_was_accepted_is_committed_though_the_database_is_cancelled(path: Path) -> None:
-    async def late(database: Database, key: str) -> None:
-        with trio.CancelScope(shield=True):
-            await database.commit(insert(key))
-
+    gate = Gate()
     async with trio.open_nursery() as nursery:
         database = Database(path)
         await nursery.start(lambda task_status: database.run(task_status=task_status))
+        nursery.start_soon(database.commit, gate.work)
+        await gate.entered()
         for number in range(20):
-            nursery.start_soon(late, database, str(number))
-        await trio.sleep(0)
+            nursery.start_soon(database.commit, insert(str(number)))
+        await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+        gate.open()
     async with opened(path) as again:
         assert len(keys(again)) == 20
 
