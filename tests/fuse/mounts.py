@@ -113,7 +113,8 @@ async def mounted(
     database = Database(cache / "state.db")
     tree = Tree(database, changes, uid=os.getuid(), gid=os.getgid(), gallery=[b"Photos"])
     store = Store(cache, database, size=1 << 30, min_free=0, is_pinned=tree.is_pinned)
-    listings = Listings(tree, store, cloud, timeout_s=timeout_s)
+    # A little less than the requests bear with, so that the cause comes before their own deadline.
+    listings = Listings(tree, store, cloud, timeout_s=timeout_s * 0.8)
     events = EventLog(Journal(database))
     transfers = Transfers(
         tree, store, cloud, listings, events, uri_of=lambda inode: _uri(tree, inode), timeout_s=timeout_s
