@@ -30,6 +30,7 @@ from cloudfs.model.entry import TEMPORARY_PREFIX
 
 CONNECTIONS = 64
 IDLE_TIMEOUT_S = 300
+TICK_S = 0.1  # how often cheroot looks for idle connections, and how long it may take to stop
 
 Environ = dict[str, Any]
 
@@ -139,6 +140,7 @@ class DemoServer:
             timeout=IDLE_TIMEOUT_S,
         )
         self._server.keep_alive_conn_limit = CONNECTIONS
+        self._server.expiration_interval = TICK_S
         self._thread = threading.Thread(target=self._server.serve, name="demo server")
 
     @property

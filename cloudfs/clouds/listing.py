@@ -14,6 +14,8 @@ from cloudfs.model.errors import AccessRefused, NotAFolder, NotFound, WrongConte
 
 _log = logging.getLogger(__name__)
 
+MAX_NOTES = 100  # of what is left out; a server that sends nothing but nonsense fills no log
+
 
 class ListingBuilder:
     """Collects what one PROPFIND of `path` shows.
@@ -29,6 +31,7 @@ class ListingBuilder:
         self._own: Resource | None = None
         self._entries: dict[bytes, RemoteEntry] = {}
         self._left_out: list[str] = []
+        self._left_out_count = 0
         self._unshown: set[bytes] = set()
         self.sizeless: dict[bytes, Resource] = {}
 
@@ -79,6 +82,8 @@ class ListingBuilder:
         name = self._names[-1] if self._names else b""
         folder = RemoteEntry(name, Kind.FOLDER, version_of(own, 0), own.file_id)
         entries = tuple(self._entries.values())
+        if self._left_out_count > MAX_NOTES:
+            self._left_out.append(f"and {self._left_out_count - MAX_NOTES} more")
         return FolderListing(folder, entries, tuple(self._left_out), frozenset(self._unshown))
 
     def _add_child(self, name: bytes, resource: Resource) -> None:
@@ -98,5 +103,8 @@ class ListingBuilder:
             self.sizeless[name] = resource
 
     def _note(self, what: str, reason: str) -> None:
+        self._left_out_count += 1
+        if self._left_out_count > MAX_NOTES:
+            return
         self._left_out.append(f"{what[:300]}: {reason}")
         _log.warning("left out of the listing of %r: %.300s: %s", self._path, what, reason)

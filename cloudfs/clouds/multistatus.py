@@ -16,8 +16,8 @@ CHUNK_BYTES = 64 * 1024  # what one `feed` should get: about 2.5 ms of work
 MAX_DEPTH = 64
 MAX_TEXT = 64 * 1024  # characters of one href or property
 MAX_TOKEN = 1024 * 1024  # bytes of one tag with its attributes
-MAX_RESOURCES = 1_000_000
-MAX_BYTES = 1024 * 1024 * 1024
+MAX_RESOURCES = 500_000
+MAX_BYTES = 512 * 1024 * 1024
 
 _MULTISTATUS = "DAV: multistatus"
 _RESPONSE = "DAV: response"

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from cloudfs.clouds.base import Lane
+from cloudfs.clouds.listing import MAX_NOTES
 from cloudfs.model.entry import RemoteEntry, Version
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
@@ -52,6 +53,17 @@ async def test_bad_entries_are_left_out_and_the_rest_is_shown(
     assert [entry.name for entry in listing.entries] == [b"good", b"last"]
     assert len(listing.left_out) == 8
     assert listing.unshown == frozenset()
+
+
+async def test_nonsense_without_end_fills_no_log(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = multistatus(OWN, *(resource(f"/../{i}", FILE) for i in range(1000)))
+    cloud = await open_webdav((await open_scripted(lambda _: answer)).url)
+    listing = await cloud.list_folder(b"")
+    assert len(listing.left_out) == MAX_NOTES + 1
+    assert listing.left_out[-1] == "and 900 more"
+    assert len([record for record in caplog.records if "left out" in record.message]) == MAX_NOTES
 
 
 async def test_absolute_hrefs_of_the_server_itself_are_fine(
