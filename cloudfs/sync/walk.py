@@ -1,0 +1,83 @@
+"""One round of listings over a scope's folders, several at a time."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+
+import trio
+
+from cloudfs.model.enums import Kind, Scope
+from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotFound, Unauthorized
+from cloudfs.model.node import ROOT, Node
+from cloudfs.transfers.listings import Listings
+from cloudfs.tree.tree import Tree
+
+log = logging.getLogger(__name__)
+
+
+class Walk:
+    """Lists every folder of a scope, the ones that come up on the way too.
+
+    What is new or changed is in the tree as soon as its folder's listing came whole; names that are gone
+    are only collected, in `vanished`, since they may come up in a folder listed later.
+    `failures` holds a cause for each folder that could not be listed; `ended_by` is the one that made
+    going on pointless (no network, credentials refused, the root itself), if any.
+    """
+
+    def __init__(self, tree: Tree, listings: Listings, scope: Scope, *, parallel: int) -> None:
+        self.vanished: list[Node] = []
+        self.failures: list[CloudfsError] = []
+        self.ended_by: CloudfsError | None = None
+        self._tree = tree
+        self._listings = listings
+        self._scope = scope
+        self._parallel = parallel
+        self._send, self._receive = trio.open_memory_channel[int](math.inf)
+        self._open = 0
+
+    async def run(self, folders: Iterable[int]) -> None:
+        """Start from `folders`; returns when nothing is left to list, or going on is pointless."""
+        for folder in folders:
+            self._add(folder)
+        if not self._open:
+            return
+        async with trio.open_nursery() as nursery:
+            for _ in range(self._parallel):
+                nursery.start_soon(self._work, nursery.cancel_scope)
+
+    def _add(self, folder: int) -> None:
+        self._open += 1
+        self._send.send_nowait(folder)
+
+    async def _work(self, round_scope: trio.CancelScope) -> None:
+        async for folder in self._receive:
+            await self._visit(folder)
+            self._open -= 1
+            if self.ended_by is not None:
+                round_scope.cancel()
+            elif not self._open:
+                self._send.close()
+
+    async def _visit(self, folder: int) -> None:
+        try:
+            observation = await self._listings.list_folder(folder)
+        except CloudfsError as error:
+            self._failed(folder, error)
+            return
+        self.vanished += [node for node in observation.vanished if self._covers(node)]
+        for node in observation.added:
+            if node.kind is Kind.FOLDER and self._covers(node):
+                self._add(node.inode)
+
+    def _covers(self, node: Node) -> bool:
+        return self._tree.scope(node.inode) is self._scope
+
+    def _failed(self, folder: int, error: CloudfsError) -> None:
+        if isinstance(error, NotFound) and folder != ROOT:
+            return  # its parent's listing says whether the name is gone
+        self.failures.append(error)
+        if folder == ROOT or isinstance(error, NetworkUnavailable | Unauthorized):
+            self.ended_by = error
+        log.info("a folder could not be listed: %s", error)
