@@ -71,7 +71,7 @@ class Receiver:
         self._line = bytearray()
         self._is_skipping = False
 
-    def receive(self, data: bytes) -> list[Message]:
+    def receive(self, data: bytes | bytearray) -> list[Message]:
         """The messages that are complete with `data`, in order. Never raises."""
         messages: list[Message] = []
         *ends, rest = data.split(b"\n")
@@ -84,7 +84,7 @@ class Receiver:
         """The last message, where the stream ended without a newline."""
         return self._end_line()
 
-    def _grow(self, part: bytes) -> list[Message]:
+    def _grow(self, part: bytes | bytearray) -> list[Message]:
         if self._is_skipping:
             return []
         if len(self._line) + len(part) > LINE_MAX:

@@ -61,6 +61,19 @@ class Uris:
             raise InvalidUri("the URI has no path")
         return self._inside(_names(path))
 
+    def inside(self, path: str) -> RemotePath:
+        """Which path inside the mount an absolute path of this machine is.
+
+        Raises InvalidUri where it lies outside.
+        """
+        if not path.startswith("/"):
+            raise InvalidUri("the path is not absolute")
+        try:
+            names = _without_empty(path.encode("utf-8").split(b"/"))
+        except UnicodeEncodeError:
+            raise InvalidUri("the path is not UTF-8") from None
+        return self._inside(names)
+
     def canonical(self, path: RemotePath) -> str | None:
         """The one URI of a path; None where its name is no UTF-8 and so has none."""
         try:
@@ -91,10 +104,14 @@ def _media_id(text: str) -> MediaId:
 
 
 def _names(path: str) -> list[bytes]:
-    """The names of a path, decoded one by one; empty ones and `.` mean nothing, as in POSIX."""
+    """The names of a URI's path, decoded one by one."""
     if "?" in path or "#" in path:
         raise InvalidUri("a file URI has no query and no fragment; in a name write %3F and %23")
-    names = [_unescape(part) for part in path.split("/")]
+    return _without_empty([_unescape(part) for part in path.split("/")])
+
+
+def _without_empty(names: list[bytes]) -> list[bytes]:
+    """The names that mean something: an empty one and `.` do not, as in POSIX. InvalidUri for `..`."""
     if b".." in names:
         raise InvalidUri("the path goes upwards")
     return [name for name in names if name not in (b"", b".")]

@@ -145,6 +145,18 @@ def test_refused(uri: str) -> None:
         URIS.parse(uri)
 
 
+@given(paths)
+def test_paths_of_this_machine(path: bytes) -> None:
+    assert URIS.inside("/home/me/Cloud/" + path.decode()) == path
+    assert URIS.inside("/data/storage/el2/cloud//" + path.decode()) == path
+
+
+@pytest.mark.parametrize("path", ["", "a", "/home/me/CloudX", "/home/me/Cloud/../x", "/home/me/Cloud/\ud800"])
+def test_paths_outside(path: str) -> None:
+    with pytest.raises(InvalidUri):
+        URIS.inside(path)
+
+
 @given(st.integers(1, 2**63 - 1))
 def test_media_uri_in_both_spellings(media_id: int) -> None:
     uri = media_uri(media_id)
