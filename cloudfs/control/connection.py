@@ -1,0 +1,109 @@
+"""One client of the control socket: its requests in order, its answers and events as it reads them.
+
+Invariants: a request begins after the one before it has ended or said that it waits (`Call.begin_next`);
+at most IN_FLIGHT are under way; lines are sent whole, one after the other. So a client that does not read
+is not read from either, and costs the daemon no more than those.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import trio
+
+from cloudfs.control.call import Call
+from cloudfs.control.callers import Caller
+from cloudfs.control.methods import Methods
+from cloudfs.control.subscriptions import Subscriptions
+from cloudfs.events import EventLog
+from cloudfs.model import jsonrpc
+from cloudfs.model.jsonrpc import Batch, Message, Receiver
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 32
+_CHUNK = 64 * 1024
+
+
+class Connection:
+    """Serves one client until it goes away."""
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        caller: Caller,
+        methods: Methods,
+        events: EventLog,
+        may_read: Callable[[Caller, int], bool],
+    ) -> None:
+        """may_read: whether a caller may read a file; decides which events it may have."""
+        self._stream = stream
+        self._caller = caller
+        self._methods = methods
+        self._sending = trio.Lock()
+        self._in_flight = trio.Semaphore(IN_FLIGHT)
+        self._subscriptions = Subscriptions(events, lambda inode: may_read(caller, inode), self._send)
+
+    async def serve(self) -> None:
+        """Answer until the client has closed its side and has all answers; then end its subscriptions.
+
+        A client that breaks off is no error; what it started goes on.
+        """
+        try:
+            async with self._stream, trio.open_nursery() as nursery:
+                nursery.start_soon(self._subscriptions.run)
+                await self._receive()
+                nursery.cancel_scope.cancel()
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            log.debug("a client broke off: %s", self._caller)
+
+    async def _receive(self) -> None:
+        receiver = Receiver()
+        async with trio.open_nursery() as requests:
+            while data := await self._stream.receive_some(_CHUNK):
+                for message in receiver.receive(data):
+                    await self._begin(requests, message)
+            for message in receiver.receive_eof():
+                await self._begin(requests, message)
+
+    async def _begin(self, requests: trio.Nursery, message: Message) -> None:
+        await self._in_flight.acquire()
+        await requests.start(self._answer, message)
+
+    async def _answer(self, message: Message, *, task_status: trio.TaskStatus[None]) -> None:
+        turn = _Turn(task_status)
+        call = Call(self._caller, self._subscriptions, turn.end)
+        try:
+            line = await self._line(message, call)
+            if line is not None:
+                await self._send(line)
+        finally:
+            call.answered.set()
+            for act in call.afterwards:
+                act()
+            self._in_flight.release()
+            turn.end()
+
+    async def _line(self, message: Message, call: Call) -> bytes | None:
+        if isinstance(message, Batch):
+            answers = [await self._methods.answer(each, call) for each in message.messages]
+            return jsonrpc.encode_batch(answer for answer in answers if answer is not None)
+        return await self._methods.answer(message, call)
+
+    async def _send(self, line: bytes) -> None:
+        async with self._sending:
+            await self._stream.send_all(line + b"\n")
+
+
+class _Turn:
+    """A request's turn, which it ends once: by waiting for something slow, or by being answered."""
+
+    def __init__(self, task_status: trio.TaskStatus[None]) -> None:
+        self._task_status = task_status
+        self._is_over = False
+
+    def end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._task_status.started()

@@ -1,0 +1,134 @@
+"""Mount.*: what the command line needs beyond the reference. Described in docs/control.md."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import trio
+
+from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
+from cloudfs.cloudsync.file_sync import FileSync
+from cloudfs.cloudsync.mount_info import MountStatus, StateRows
+from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, about
+from cloudfs.control.cloud_file_cache import resolve
+from cloudfs.control.messages import ANY
+from cloudfs.model.enums import Scope
+from cloudfs.model.errors import TryAgain
+
+PATHS_MAX = 1000
+ROWS_MAX = 200_000  # of one recursive Mount.state: 100 MB at most
+
+
+class Paths(msgspec.Struct, forbid_unknown_fields=True):
+    """Absolute paths inside the mount, or URIs."""
+
+    paths: Annotated[list[str], msgspec.Meta(max_length=PATHS_MAX)]
+
+
+class State(Paths, forbid_unknown_fields=True):
+    """recursive: with all that is known below folders, without listing anything."""
+
+    recursive: bool = False
+
+
+class Events(msgspec.Struct, forbid_unknown_fields=True):
+    """since: the last event seen; absent: from now on."""
+
+    since: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class Umount(msgspec.Struct, forbid_unknown_fields=True):
+    """wait: send what is pending first. force: leave it journaled for the next mount."""
+
+    wait: bool = False
+    force: bool = False
+
+
+class OfScope(msgspec.Struct, forbid_unknown_fields=True):
+    """Which sync is meant."""
+
+    scope: Scope = Scope.FILES
+
+
+@dataclass(frozen=True, slots=True)
+class MountServices:
+    """What Mount.* calls.
+
+    confirm: lets the scope's next sync carry out the deletes it holds. end: begins the daemon's orderly end.
+    """
+
+    status: MountStatus
+    rows: StateRows
+    cache: CloudFileCache
+    syncs: Mapping[Scope, FileSync]
+    confirm: Callable[[Scope], Awaitable[None]]
+    end: Callable[[], None]
+
+
+def mount_methods(services: MountServices) -> list[AnyMethod]:
+    """The table of class Mount."""
+    cache = services.cache
+
+    async def find(call: Call, target: str) -> int:
+        with about(target):
+            is_uri = target[:7].lower() == "file://"
+            place = cache.parse(target) if is_uri else cache.parse_path(target)
+            return await resolve(call, cache, place)
+
+    async def status(call: Call, params: NoParams) -> dict[str, object]:
+        return services.status.status()
+
+    async def state(call: Call, params: State) -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = []
+        for target in params.paths:
+            inode = await find(call, target)
+            rows.append(services.rows.row(inode))
+            if params.recursive:
+                call.begin_next()
+                rows += await _below(services.rows, inode, ROWS_MAX - len(rows))
+        return rows
+
+    async def events(call: Call, params: Events) -> dict[str, int]:
+        return {"subscription": call.subscriptions.follow(params.since, call.answered)}
+
+    async def pin(call: Call, params: Paths) -> None:
+        for target in params.paths:
+            await cache.set_pin(await find(call, target), True)
+
+    async def unpin(call: Call, params: Paths) -> None:
+        for target in params.paths:
+            await cache.set_pin(await find(call, target), False)
+
+    async def confirm(call: Call, params: OfScope) -> None:
+        await services.confirm(params.scope)
+        await services.syncs[params.scope].start()
+
+    async def umount(call: Call, params: Umount) -> None:
+        pending = services.status.pending
+        if pending and not params.force:
+            raise TryAgain(f"{pending} changes are not in the cloud yet")
+        call.afterwards.append(services.end)
+
+    return [
+        Method("Mount.status", NoParams, Access.SYSTEM, status, ANY),
+        Method("Mount.state", State, Access.SYSTEM, state, ANY),
+        Method("Mount.events", Events, Access.SYSTEM, events, ANY),
+        Method("Mount.pin", Paths, Access.SYSTEM, pin, ANY),
+        Method("Mount.unpin", Paths, Access.SYSTEM, unpin, ANY),
+        Method("Mount.confirm", OfScope, Access.OWNER, confirm, ANY),
+        Method("Mount.umount", Umount, Access.OWNER, umount, ANY),
+    ]
+
+
+async def _below(rows: StateRows, inode: int, most: int) -> list[dict[str, object]]:
+    """All rows below a folder, letting others work between pages. TryAgain where they are too many."""
+    found: list[dict[str, object]] = []
+    for page in rows.below(inode):
+        found += page
+        if len(found) > most:
+            raise TryAgain(f"more than {ROWS_MAX} entries lie below; ask for the folders in it")
+        await trio.lowlevel.checkpoint()
+    return found
