@@ -297,25 +297,22 @@ class EntryChanges:
         ).fetchone()
         return range(row[0] - count + 1, row[0] + 1)
 
-    def number_media_below(self, inode: int) -> None:
-        """Give a media id to each file at or below an entry that has none."""
+    def number_media_below(self, inode: int) -> list[int]:
+        """Give a media id to each file at or below an entry that has none; returns those files."""
         files = self._files_below(inode, "media_id IS NULL")
         ids = self.take_media_ids(len(files)) if files else range(0)
         self._execute_many("UPDATE entries SET media_id = ? WHERE inode = ?", zip(ids, files, strict=True))
+        return files
 
-    def drop_media_ids_below(self, inode: int) -> None:
-        """Take the media ids of files at or below an entry away."""
-        files = self._files_below(inode, "media_id IS NOT NULL")
-        self._drop_media_ids(files)
+    def drop_media_ids_below(self, inode: int, but: Iterable[int]) -> list[int]:
+        """Take the media ids of files at or below an entry away, but for those at or below others.
 
-    def keep_media_ids_below(self, inodes: Iterable[int]) -> None:
-        """Take the media ids of all other files away."""
-        kept = {file for inode in inodes for file in self._files_below(inode, "media_id IS NOT NULL")}
-        rows = self._execute("SELECT inode FROM entries WHERE media_id IS NOT NULL").fetchall()
-        self._drop_media_ids(inode for (inode,) in rows if inode not in kept)
-
-    def _drop_media_ids(self, files: Iterable[int]) -> None:
+        Returns the files that lost theirs.
+        """
+        kept = {file for top in but for file in self._files_below(top, "media_id IS NOT NULL")}
+        files = [file for file in self._files_below(inode, "media_id IS NOT NULL") if file not in kept]
         self._execute_many("UPDATE entries SET media_id = NULL WHERE inode = ?", ((file,) for file in files))
+        return files
 
     def _take_over(self, old: int, new: int) -> None:
         """Give an entry a copy of another's attributes (its users still see them), and its history."""

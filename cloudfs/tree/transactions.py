@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cloudfs.database.entries import EntryChanges
-from cloudfs.model.entry import FolderListing, RemoteEntry, Version
+from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.errors import AlreadyExists, InvalidParameter, NotAFolder, NotFound
 from cloudfs.model.node import ROOT, Node
+from cloudfs.tree.gallery import galleries_from, lies_in_gallery
 from cloudfs.tree.observation import Comparison, adopted, compare, first_seen, touched
 
 
@@ -76,13 +77,23 @@ def drop_unlinked(connection: sqlite3.Connection) -> None:
         changes.delete(member for member, _ in reversed(members))
 
 
-def settle_gallery(connection: sqlite3.Connection, folders: Sequence[bytes]) -> None:
-    """Give media ids to files in these folders that have none, and take those of all others away."""
-    changes = EntryChanges(connection)
-    known = [node.inode for path in folders if (node := _find(changes, path)) is not None]
-    changes.keep_media_ids_below(known)
-    for inode in known:
-        changes.number_media_below(inode)
+def settle_media(
+    changes: EntryChanges, inode: int, path: RemotePath, gallery: Sequence[RemotePath]
+) -> list[int]:
+    """Give media ids to the gallery files at or below an entry that have none, and take those of others
+    away, now that it lies at `path`; returns the files concerned."""
+    if lies_in_gallery(path.rpartition(b"/")[0], gallery):
+        inside = [inode]
+    else:
+        found = [_find(changes, folder) for folder in galleries_from(path, gallery)]
+        inside = [node.inode for node in found if node is not None and node.is_folder]
+    dropped = changes.drop_media_ids_below(inode, inside)
+    return [*dropped, *(file for top in inside for file in changes.number_media_below(top))]
+
+
+def settle_gallery(connection: sqlite3.Connection, gallery: Sequence[RemotePath]) -> None:
+    """Settle the media ids of the whole tree: the gallery is another one than before."""
+    settle_media(EntryChanges(connection), ROOT, b"", gallery)
 
 
 def _find(changes: EntryChanges, path: bytes) -> Node | None:
@@ -213,42 +224,55 @@ def delete(connection: sqlite3.Connection, inodes: Sequence[int], survivors: Seq
 # --- moves ---
 
 
-def move(connection: sqlite3.Connection, moved: int, parent: int, name: bytes, defaults: Defaults) -> None:
-    """Give an entry another place. NotFound, NotAFolder, AlreadyExists, InvalidParameter."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an entry is moved to: `name` in `folder`, which makes `path`; and when (its ctime)."""
+
+    folder: int
+    name: bytes
+    path: RemotePath
+    gallery: Sequence[RemotePath]
+    now_ns: int
+
+
+def move(connection: sqlite3.Connection, moved: int, target: Target) -> list[int]:
+    """Give an entry another place; returns the files whose media ids came or went with that.
+
+    NotFound, NotAFolder, AlreadyExists, InvalidParameter.
+    """
     changes = EntryChanges(connection)
-    _known_folder(changes, parent)
-    if changes.child(parent, name) is not None:
+    _known_folder(changes, target.folder)
+    if changes.child(target.folder, target.name) is not None:
         raise AlreadyExists("the name is taken")
-    if any(inode == parent for inode, _ in changes.subtree(moved)):
+    if any(inode == target.folder for inode, _ in changes.subtree(moved)):
         raise InvalidParameter("a folder can't lie within itself")
-    changes.place(moved, parent, name, defaults.now_ns)
-    _settle_media(changes, moved, defaults)
+    return _place(changes, moved, target)
 
 
 def take_place(
-    connection: sqlite3.Connection, old: int, new: int, below_new: Sequence[int], defaults: Defaults
-) -> None:
-    """Put an entry in the place of another one, which goes with all below it (itself first)."""
+    connection: sqlite3.Connection, old: int, new: RemoteEntry, below_new: Sequence[int], target: Target
+) -> list[int]:
+    """Put an entry in the place of another one, which goes with all below it (itself first).
+
+    Returns the files whose media ids came or went with that. NotFound.
+    """
     changes = EntryChanges(connection)
-    kept, place = changes.load(old), changes.load(new)
-    if kept is None or place is None or place.parent is None:
-        raise NotFound("one of the two is gone")
+    kept = changes.load(old)
+    if kept is None:
+        raise NotFound("it is gone")
     changes.delete(reversed(below_new))
-    changes.place(old, place.parent, place.name, defaults.now_ns)
     if kept.is_folder:
         # What lies below is as it was last seen: without a tag its next listing is called for.
-        file_id = place.file_id or kept.file_id
+        file_id = new.file_id or kept.file_id
         changes.write_listed(replace(kept, version=Version(None, None, 0), file_id=file_id))
-    _settle_media(changes, old, defaults)
+    return _place(changes, old, target)
+
+
+def _place(changes: EntryChanges, inode: int, target: Target) -> list[int]:
+    changes.place(inode, target.folder, target.name, target.now_ns)
+    return settle_media(changes, inode, target.path, target.gallery)
 
 
 def inherit(connection: sqlite3.Connection, old: int, new: int) -> None:
     """Give a file what is the user's of another one: owner, mode, pin, attributes, media id, history."""
     EntryChanges(connection).inherit(old, new)
-
-
-def _settle_media(changes: EntryChanges, inode: int, defaults: Defaults) -> None:
-    if defaults.in_gallery:
-        changes.number_media_below(inode)
-    else:
-        changes.drop_media_ids_below(inode)

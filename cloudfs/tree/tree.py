@@ -18,7 +18,7 @@ from cloudfs.database.bridge import Database
 from cloudfs.database.entries import EntryChanges
 from cloudfs.database.settings import Settings
 from cloudfs.events import Topic
-from cloudfs.model.entry import FolderListing, RemoteEntry
+from cloudfs.model.entry import FolderListing, RemoteEntry, join
 from cloudfs.model.enums import Kind, Listing, Scope
 from cloudfs.model.errors import InvalidParameter, NotFound
 from cloudfs.model.node import ROOT, Node
@@ -26,7 +26,7 @@ from cloudfs.tree import transactions
 from cloudfs.tree.changes import EntryChanged, TreeChange
 from cloudfs.tree.changing import ChangingView, InUse, Seen
 from cloudfs.tree.observation import Observation
-from cloudfs.tree.transactions import Defaults, Subtree
+from cloudfs.tree.transactions import Defaults, Subtree, Target
 
 __all__ = ["ROOT", "Tree"]
 
@@ -58,9 +58,9 @@ class Tree(ChangingView):
         self._uid = uid
         self._gid = gid
         self._now_ns = now_ns
-        # What the cloud has under the name of an entry whose removal is not decided yet: it is of the
-        # other kind, so it can only follow.
-        self._successors: dict[int, RemoteEntry] = {}
+        # By folder, as of its last listing: what the cloud has under the name of an entry (by inode) whose
+        # removal is not decided yet. It is of the other kind, so it can only follow.
+        self._successors: dict[int, dict[int, RemoteEntry]] = {}
 
     async def load(self) -> None:
         """Make the root, drop what an earlier run left unlinked, settle media ids for another gallery."""
@@ -69,7 +69,7 @@ class Tree(ChangingView):
         await self._database.commit(transactions.drop_unlinked)
         gallery = b"\0".join(sorted(self._gallery))
         if self._settings.get(_GALLERY_SETTING) != gallery:
-            await self._database.commit(partial(transactions.settle_gallery, folders=self._gallery))
+            await self._database.commit(partial(transactions.settle_gallery, gallery=self._gallery))
             await self._settings.set(_GALLERY_SETTING, gallery)
 
     def _defaults(self, folder: int) -> Defaults:
@@ -104,9 +104,9 @@ class Tree(ChangingView):
         )
         await self._show_touched([(before, listing.folder), *comparison.touched])
         await self._show_added(folder, added, were_denied=before.listing is Listing.WHOLE)
-        for node in comparison.vanished:
-            self._successors.pop(node.inode, None)
-        self._successors.update(comparison.successors)
+        self._successors.pop(folder, None)
+        if comparison.successors:
+            self._successors[folder] = comparison.successors
         return Observation(added, changed, replaced, comparison.vanished, comparison.outdated)
 
     async def observe_one(self, inode: int, entry: RemoteEntry, in_use: InUse) -> Node:
@@ -159,15 +159,14 @@ class Tree(ChangingView):
             defaults = self._defaults(folder)
         except NotFound:
             return []  # it went itself, with all below it
-        successors = {
-            inode: (self._successors[inode], defaults) for inode in inodes if inode in self._successors
-        }
+        noted = self._successors.get(folder, {})
+        successors = {inode: (noted[inode], defaults) for inode in inodes if inode in noted}
         subtrees, followers = await self._database.commit(
             partial(transactions.unlink, folder=folder, inodes=inodes, successors=successors)
         )
         for subtree in subtrees:
             top = subtree.top
-            self._successors.pop(top.inode, None)
+            noted.pop(top.inode, None)
             self._forget([top.inode])
             self._index.delist(folder, top.inode)
             self._topic.publish(EntryChanged(folder, top.name, top.inode))
@@ -193,16 +192,11 @@ class Tree(ChangingView):
         """
         async with self._changing([inode], parent):
             moved = self.node(inode)
-            await self._database.commit(
-                partial(
-                    transactions.move,
-                    moved=inode,
-                    parent=parent,
-                    name=name,
-                    defaults=self._defaults(parent),
-                )
-            )
+            target = self._target(parent, name)
+            renumbered = await self._database.commit(partial(transactions.move, moved=inode, target=target))
+            self._forget(renumbered)
             self._show_move(moved, inode, parent, name)
+            self._forget_successor(moved)
 
     async def adopt_move(self, old: int, new: int, in_use: InUse) -> int | None:
         """Let an entry that vanished live on in the place of one that was added: the cloud moved it.
@@ -238,18 +232,28 @@ class Tree(ChangingView):
         assert folder is not None and place.version is not None  # noqa: PT018
         entry = RemoteEntry(place.name, place.kind, place.version, place.file_id)
         stale, touched = _by_content(kept, entry)
-        defaults = self._defaults(folder)
+        target = self._target(folder, place.name)
 
-        def apply(connection: sqlite3.Connection, used: frozenset[int]) -> tuple[None, dict[int, int]]:
-            transactions.write_touched(connection, touched, defaults.now_ns)
-            transactions.take_place(connection, kept.inode, place.inode, below, defaults)
-            return None, transactions.write_stale(connection, stale, used, defaults.now_ns)
+        def apply(connection: sqlite3.Connection, used: frozenset[int]) -> tuple[list[int], dict[int, int]]:
+            transactions.write_touched(connection, touched, target.now_ns)
+            files = transactions.take_place(connection, kept.inode, entry, below, target)
+            return files, transactions.write_stale(connection, stale, used, target.now_ns)
 
-        _, _, replaced = await self._show_versions(folder, stale, in_use, apply, defaults.now_ns)
+        renumbered, _, replaced = await self._show_versions(folder, stale, in_use, apply, target.now_ns)
         shown = replaced.get(kept.inode, kept.inode)
+        self._forget(renumbered)
         self._index.delist(folder, place.inode)
         self._show_move(kept, shown, folder, place.name)
+        self._forget_successor(kept)
         return shown
+
+    def _target(self, folder: int, name: bytes) -> Target:
+        return Target(folder, name, join(self.path(folder), name), self._gallery, self._now_ns())
+
+    def _forget_successor(self, moved: Node) -> None:
+        """An entry left its name free: what the cloud has there comes with the folder's next listing."""
+        if moved.parent is not None:
+            self._successors.get(moved.parent, {}).pop(moved.inode, None)
 
     async def _inherit(self, old: Node, new: Node) -> None:
         if old.kind is new.kind is Kind.FILE:

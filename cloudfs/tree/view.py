@@ -16,6 +16,7 @@ from cloudfs.model.entry import RemotePath
 from cloudfs.model.enums import Scope
 from cloudfs.model.errors import NotFound
 from cloudfs.model.node import ROOT, Node
+from cloudfs.tree.gallery import lies_in_gallery
 from cloudfs.tree.index import Index, page_after
 
 _PAGE = 1000  # children that a walk reads at once
@@ -130,7 +131,7 @@ class View:
 
     def scope(self, inode: int) -> Scope:
         """Which sync covers the entry."""
-        return Scope.GALLERY if self._lies_in_gallery(self.path(inode)) else Scope.FILES
+        return Scope.GALLERY if lies_in_gallery(self.path(inode), self._gallery) else Scope.FILES
 
     def folders(self, scope: Scope) -> list[int]:
         """Known folders that a scope's sync lists, parents before children; one read.
@@ -172,9 +173,6 @@ class View:
                 raise NotFound("it is unlinked")
             yield node
             inode = node.parent
-
-    def _lies_in_gallery(self, path: RemotePath) -> bool:
-        return any(path == folder or path.startswith(folder + b"/") for folder in self._gallery)
 
     # --- the kernel's lookup counts ---
 

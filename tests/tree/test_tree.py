@@ -451,6 +451,43 @@ async def test_media_ids_are_for_gallery_files_stable_and_never_used_again(openi
         assert child(world, first[b"trip"], b"d").media_id == 5
 
 
+async def test_a_folder_moved_into_the_gallery_or_out_takes_its_files_along(opening: Opening) -> None:
+    async with opening() as world:
+        top = await observe(world, ROOT, folder(b"Photos"), folder(b"d"))
+        f = (await observe(world, top[b"d"], file(b"f")))[b"f"]
+        assert world.tree.node(f).media_id is None
+        await world.tree.move(top[b"d"], top[b"Photos"], b"d")
+        assert world.tree.node(f).media_id == 1
+        await world.tree.move(top[b"d"], ROOT, b"d")
+        assert world.tree.node(f).media_id is None
+
+
+async def test_a_folder_that_gets_the_name_of_a_gallery_is_one_with_all_below(opening: Opening) -> None:
+    async with opening(gallery=(b"a/b/c",)) as world:
+        x = (await observe(world, ROOT, folder(b"x")))[b"x"]
+        b = (await observe(world, x, folder(b"b"), file(b"f")))[b"b"]
+        c = (await observe(world, b, folder(b"d"), file(b"g")))[b"d"]
+        deep = (await observe(world, c, file(b"h")))[b"h"]
+        await world.tree.move(c, b, b"c")
+        await world.tree.move(x, ROOT, b"a")
+        assert world.tree.scope(deep) is Scope.GALLERY
+        ids = {node.name: node.media_id for page in world.tree.walk(ROOT) for node, _ in page}
+        assert ids == {b"a": None, b"b": None, b"c": None, b"f": None, b"g": None, b"h": 1}
+        await world.tree.move(b, x, b"bb")
+        assert world.tree.node(deep).media_id is None
+
+
+async def test_what_would_have_followed_under_a_name_is_forgotten_with_a_move(opening: Opening) -> None:
+    async with opening() as world:
+        top = await observe(world, ROOT, folder(b"x"), folder(b"d"))
+        await observe(world, ROOT, file(b"x"), folder(b"d"))
+        await world.tree.move(top[b"x"], top[b"d"], b"y")
+        await world.tree.remove([top[b"x"]], world.in_use)
+        assert names(world, top[b"d"]) == {}
+        assert names(world, ROOT).keys() == {b"d"}
+        assert world.tree.child(ROOT, b"x") is None, "its next listing brings it"
+
+
 async def test_each_scope_has_its_folders_parents_first(opening: Opening) -> None:
     async with opening(gallery=(b"Photos", b"a/DCIM")) as world:
         top = await observe(world, ROOT, folder(b"Photos"), folder(b"a"), file(b"f"))
