@@ -123,12 +123,14 @@ class Cloudfs:
 
     def _run(self, mount: Mount, *arguments: str | Path) -> int:
         """The verb's exit code; what it says goes to the mount's log."""
+        environment = os.environ | {"XDG_STATE_HOME": str(mount.path.parent)}  # the daemon's log goes there
         with mount.log.open("ab") as log:
             return subprocess.run(
                 [BIN / "cloudfs", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=environment,
                 check=False,
                 timeout=START_S,
             ).returncode
