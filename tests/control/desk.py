@@ -1,0 +1,241 @@
+"""The whole daemon but FUSE over a cloud in memory: what the API's tests call."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from cloudfs.cache.store import Store
+from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
+from cloudfs.cloudsync.file_sync import FileSync
+from cloudfs.cloudsync.file_sync_state import FileSyncStates
+from cloudfs.cloudsync.mount_info import MountStatus, StateRows, StatusSources
+from cloudfs.cloudsync.pins import Pins
+from cloudfs.cloudsync.readiness import CloudReadiness
+from cloudfs.config import CloudSettings, ControlSettings, Grant, MountConfig, MountSettings, SyncSettings
+from cloudfs.control.call import Call
+from cloudfs.control.callers import CLOUDFILE_SYNC, Caller, Permissions
+from cloudfs.control.cloud_file_cache import cloud_file_cache_methods, download_methods
+from cloudfs.control.cloud_sync import cloud_sync_methods
+from cloudfs.control.file_sync import sync_methods
+from cloudfs.control.methods import Methods
+from cloudfs.control.mode_bits import ModeBits
+from cloudfs.control.mount import MountServices, mount_methods
+from cloudfs.control.server import ControlServer
+from cloudfs.control.subscriptions import Subscriptions
+from cloudfs.database.bridge import Database
+from cloudfs.database.identities import Identities
+from cloudfs.database.journal import Journal
+from cloudfs.database.settings import Settings
+from cloudfs.events import EventLog, Topic
+from cloudfs.model.enums import ErrorType, Scope
+from cloudfs.model.errors import CloudfsError
+from cloudfs.model.jsonrpc import Request
+from cloudfs.model.uri import Uris
+from cloudfs.sync.engine import Engine
+from cloudfs.sync.reappearance import Reappearance
+from cloudfs.transfers.listings import Listings
+from cloudfs.transfers.pool import Transfers
+from cloudfs.tree.changes import TreeChange
+from cloudfs.tree.tree import Tree
+from tests.servers.memory_cloud import MemoryCloud
+
+MIB = 1024 * 1024
+OWNER = Caller(1, 1000, frozenset((1000,)))
+ROOT = Caller(1, 0, frozenset((0,)))
+SYSTEM_APP = Caller(2, 20001, frozenset((20001,)))
+APP = Caller(3, 20002, frozenset((20002,)))  # the permission, but no system app
+STRANGER = Caller(4, 20003, frozenset((20003,)))
+GRANTS = (
+    Grant(uid=20001, permissions=(CLOUDFILE_SYNC,), system_app=True),
+    Grant(uid=20002, permissions=(CLOUDFILE_SYNC,), system_app=False),
+)
+HEAD = "file://com.example.files/data/storage/el2/cloud/"
+
+
+@dataclass
+class Device:
+    """What the device says, in the test's hands."""
+
+    refusal: CloudfsError | None = None
+    interruption: ErrorType = ErrorType.NO_ERROR
+
+
+class CallFailed(Exception):
+    def __init__(self, code: int, message: str, data: dict[str, Any]) -> None:
+        super().__init__(code, message, data)
+        self.code, self.message, self.data = code, message, data
+
+
+class Desk:
+    """Every service of one mount. `methods` are called straight, or by the socket once `server` runs."""
+
+    def __init__(self, directory: Path, cloud: MemoryCloud, *, size: int, auto: bool) -> None:
+        self.cloud = cloud
+        self.device = Device()
+        self.ended = trio.Event()
+        self.config = MountConfig(
+            mount=MountSettings(path=directory / "mnt", name="desk"),
+            cloud=CloudSettings(url="https://dav.example/me/"),
+            control=ControlSettings(socket=directory / "run" / "desk.sock", grant=GRANTS),
+            sync=replace(SyncSettings(), auto=auto),
+        )
+        self.database = Database(directory / "cloudfs.db")
+        self.settings = Settings(self.database)
+        journal = Journal(self.database)
+        self.events = EventLog(journal)
+        self.tree = Tree(self.database, Topic[TreeChange](), uid=1000, gid=1000, gallery=[b"Photos"])
+        self.store = Store(directory, self.database, size=size, min_free=0, is_pinned=self.tree.is_pinned)
+        self.listings = Listings(self.tree, self.store, cloud, timeout_s=5)
+        uris = Uris(self.config.mount.bundle, os.fsencode(self.config.mount.path))
+        self.transfers = Transfers(
+            self.tree,
+            self.store,
+            cloud,
+            self.listings,
+            self.events,
+            uri_of=lambda inode: uris.canonical(self.tree.path(inode)),
+            timeout_s=5,
+        )
+        self.pins = Pins(self.tree, self.listings, self.transfers)
+        self.cache = CloudFileCache(
+            self.tree, self.store, self.transfers, listings=self.listings, pins=self.pins, uris=uris
+        )
+        self.readiness = CloudReadiness(lambda: cloud.stat(b""))
+        self.engine = Engine(
+            self.tree,
+            self.listings,
+            self.transfers,
+            Reappearance(self.tree, Identities(self.database)),
+            self.settings,
+            delete_brake=100,
+            parallel=4,
+        )
+        self.syncs = {scope: self._sync(scope) for scope in Scope}
+        self.states = FileSyncStates(self.tree, self.store, self.transfers)
+        self.mode_bits = ModeBits(self.tree)
+        self.methods = Methods(self._tables(), Permissions(GRANTS, owner=OWNER.uid))
+        self.server = ControlServer(
+            self.config.socket,
+            self.config.control.mode,
+            self.methods,
+            events=self.events,
+            may_read=self.mode_bits.may_read,
+        )
+        self.lines: list[dict[str, Any]] = []  # notifications of calls made straight
+        self._subscriptions: dict[Caller, Subscriptions] = {}
+
+    def _sync(self, scope: Scope) -> FileSync:
+        return FileSync(
+            scope,
+            self.engine.sync_scope,
+            publish=self.events.publish,
+            latest=self.events.latest,
+            settings=self.settings,
+            readiness=self.readiness,
+            refusal=lambda: self.device.refusal,
+            interruption=lambda: self.device.interruption,
+            times=self.config.sync,
+        )
+
+    def _tables(self) -> Iterator[Any]:
+        for sync in self.syncs.values():
+            yield from sync_methods(sync)
+        yield from cloud_file_cache_methods(self.cache, self.mode_bits)
+        yield from download_methods(self.cache)
+        yield from cloud_sync_methods(self.cache, self.states)
+        sources = StatusSources(
+            self.readiness,
+            self.syncs,
+            self.transfers,
+            self.store,
+            self.tree,
+            lambda: self.engine.held_deletes,
+        )
+        services = MountServices(
+            MountStatus(self.config, sources),
+            StateRows(self.config, self.tree, self.states, self.cache),
+            self.cache,
+            self.syncs,
+            confirm=self.engine.confirm,
+            end=self.ended.set,
+        )
+        yield from mount_methods(services)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        services = (self.events.run, self.listings.run, self.transfers.run, self.pins.run, self.readiness.run)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(running(self.database.run))
+            await self.tree.load()
+            await stack.enter_async_context(running(self.store.run))
+            for run in (*services, *(sync.run for sync in self.syncs.values())):
+                await stack.enter_async_context(running(run))
+            yield
+
+    async def call(self, method: str, caller: Caller = OWNER, **params: Any) -> Any:
+        """The result of a call made straight. Raises CallFailed."""
+        return await self.call_raw(method, json.dumps(params).encode(), caller)
+
+    async def call_raw(self, method: str, params: bytes, caller: Caller = OWNER) -> Any:
+        subscriptions = Subscriptions(self.events, lambda inode: True, self._note)
+        call = Call(caller, subscriptions, lambda: None)
+        line = await self.methods.answer(Request(method, params, 1), call)
+        assert line is not None
+        answer = json.loads(line)
+        for act in call.afterwards:
+            act()
+        if "error" in answer:
+            error = answer["error"]
+            raise CallFailed(error["code"], error["message"], error.get("data", {}))
+        return answer["result"]
+
+    async def _note(self, line: bytes) -> None:
+        self.lines.append(json.loads(line))
+
+
+@asynccontextmanager
+async def running(run: Callable[..., Any]) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_desk(
+    directory: Path, cloud: MemoryCloud, *, size: int = 64 * MIB, auto: bool = False
+) -> AsyncIterator[Desk]:
+    desk = Desk(directory, cloud, size=size, auto=auto)
+    async with desk.running():
+        yield desk
+
+
+@contextmanager
+def desk_in_thread(directory: Path, cloud: MemoryCloud) -> Iterator[Desk]:
+    """A desk with its socket, in a thread with a loop of its own; ended when the block is left."""
+    ready, box = threading.Event(), list[tuple[Desk, trio.lowlevel.TrioToken]]()
+
+    async def main() -> None:
+        async with open_desk(directory, cloud) as desk, running(desk.server.run):
+            box.append((desk, trio.lowlevel.current_trio_token()))
+            ready.set()
+            await desk.ended.wait()
+
+    thread = threading.Thread(target=trio.run, args=(main,))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield box[0][0]
+    finally:
+        if box and thread.is_alive():
+            trio.from_thread.run_sync(box[0][0].ended.set, trio_token=box[0][1])
+        thread.join(10)
