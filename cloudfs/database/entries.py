@@ -67,6 +67,10 @@ _WANTED_FILES = f"""
 """
 
 
+# Modes and owners are few: nodes share the numbers.
+_shared: dict[int, int] = {}
+
+
 def _node(row: Sequence[Any]) -> Node:
     inode, parent, name, kind, size, mtime_ns, ctime_ns, mode, uid, gid = row[:10]
     etag, version_mtime_ns, version_size, file_id, listing, pinned, media_id, error, reason = row[10:]
@@ -76,12 +80,12 @@ def _node(row: Sequence[Any]) -> Node:
         parent,
         name,
         Kind(kind),
-        size,
-        mtime_ns,
+        version_size if size == version_size else size,
+        version_mtime_ns if mtime_ns == version_mtime_ns else mtime_ns,
         ctime_ns,
-        mode,
-        uid,
-        gid,
+        _shared.setdefault(mode, mode),
+        _shared.setdefault(uid, uid),
+        _shared.setdefault(gid, gid),
         version,
         file_id,
         Listing(listing),

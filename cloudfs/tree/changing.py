@@ -100,7 +100,7 @@ class ChangingView(View):
         """Show what was committed; returns what changed in place, and what came into use meanwhile."""
         changed: list[int] = []
         late: list[Seen] = []
-        async for node, entry in _in_steps(stale):
+        async for node, entry in in_steps(stale):
             if node.inode not in replaced and in_use(node.inode):
                 late.append((node, entry))
                 continue
@@ -116,17 +116,25 @@ class ChangingView(View):
         return changed, late
 
     async def _show_touched(self, touched: Sequence[Seen]) -> None:
-        async for node, entry in _in_steps(touched):
+        async for node, entry in in_steps(touched):
             self._forget([node.inode])
             if new_time(node, entry) is not None:
                 self._topic.publish(AttributesChanged(node.inode))
 
     async def _show_added(self, folder: int, added: Sequence[Node], *, were_denied: bool) -> None:
         """were_denied: whether the kernel may have been told that there are no such names."""
-        async for node in _in_steps(added):
+        async for node in in_steps(added):
             self._index.enlist(folder, node.inode)
             if were_denied:
                 self._topic.publish(EntryChanged(folder, node.name))
+
+    async def _show_unlinked(self, folder: int, nodes: Sequence[Node]) -> None:
+        if len(nodes) > _STEP:  # each one taken out of a long listing moves all behind it
+            self._index.drop_listing(folder)
+        async for node in in_steps(nodes):
+            self._forget([node.inode])
+            self._index.delist(folder, node.inode)
+            self._topic.publish(EntryChanged(folder, node.name, node.inode))
 
     def _show_move(self, moved: Node, inode: int, parent: int, name: bytes) -> None:
         """An entry left its place, and `inode` (itself, mostly) shows at another one."""
@@ -143,7 +151,7 @@ class ChangingView(View):
         files: list[int] = []
         survivors: list[int] = []
         try:
-            async for inode, kind in _in_steps([member for tree in subtrees for member in tree.members]):
+            async for inode, kind in in_steps([member for tree in subtrees for member in tree.members]):
                 if in_use(inode):
                     survivors.append(inode)
                     continue
@@ -164,7 +172,7 @@ class ChangingView(View):
         self._index.drop_listing(inode)
 
 
-async def _in_steps(items: Sequence[T]) -> AsyncIterator[T]:
+async def in_steps(items: Sequence[T]) -> AsyncIterator[T]:
     """The items, with a turn for other tasks after every so many."""
     for at, item in enumerate(items, start=1):
         yield item

@@ -23,8 +23,8 @@ from cloudfs.model.enums import Kind, Listing, Scope
 from cloudfs.model.errors import InvalidParameter, NotFound
 from cloudfs.model.node import ROOT, Node
 from cloudfs.tree import transactions
-from cloudfs.tree.changes import EntryChanged, TreeChange
-from cloudfs.tree.changing import ChangingView, InUse, Seen
+from cloudfs.tree.changes import TreeChange
+from cloudfs.tree.changing import ChangingView, InUse, Seen, in_steps
 from cloudfs.tree.observation import Observation
 from cloudfs.tree.transactions import Defaults, Subtree, Target
 
@@ -142,7 +142,7 @@ class Tree(ChangingView):
         in the other kind follows. Returns the files that are gone for good, whose content can go.
         """
         by_folder: dict[int, list[int]] = {}
-        for inode in inodes:
+        async for inode in in_steps(inodes):
             try:
                 by_folder.setdefault(self._place(inode), []).append(inode)
             except NotFound:
@@ -164,12 +164,9 @@ class Tree(ChangingView):
         subtrees, followers = await self._database.commit(
             partial(transactions.unlink, folder=folder, inodes=inodes, successors=successors)
         )
+        await self._show_unlinked(folder, [subtree.top for subtree in subtrees])
         for subtree in subtrees:
-            top = subtree.top
-            noted.pop(top.inode, None)
-            self._forget([top.inode])
-            self._index.delist(folder, top.inode)
-            self._topic.publish(EntryChanged(folder, top.name, top.inode))
+            noted.pop(subtree.top.inode, None)
         await self._show_added(folder, followers, were_denied=True)
         return await self._delete(subtrees, in_use)
 
