@@ -223,6 +223,26 @@ async def test_a_slow_live_reader_loses_running_events_but_no_end(
     assert seqs([await anext(slow)]) == [log.last_seq]
 
 
+async def test_a_replay_is_whole_but_once_caught_up_its_reader_is_a_live_one(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECENT", 8)
+    log = await start(EventLog(MemoryJournal()), nursery)
+
+    async def publish(first: int) -> None:
+        for number in range(first, first + 20):
+            log.publish(CACHE, running(1, str(number)), number)
+            log.publish(CACHE, ended(str(number)), number)
+        await trio.sleep(1)
+
+    await publish(0)
+    reader = log.subscribe(since=0)
+    assert seqs(await take(reader, 40)) == list(range(1, 41))
+    await assert_nothing_more(reader)
+    await publish(20)
+    assert seqs(await take(reader, 4)) == [(41, 41), 42, (43, 43), 44]
+
+
 async def test_what_the_journal_no_longer_has_is_told_as_skipped(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

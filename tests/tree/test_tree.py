@@ -270,6 +270,33 @@ async def test_a_removed_folder_takes_all_below_but_what_is_in_use(opening: Open
         assert names(world, ROOT).keys() == {b"keep"}
 
 
+async def test_nobody_comes_to_use_what_was_found_unused_and_is_about_to_go(opening: Opening) -> None:
+    async with opening() as world:
+        found = await observe(world, ROOT, file(b"a"), file(b"b"))
+        asked: set[int] = set()
+        looks = 0
+
+        def in_use(inode: int) -> bool:
+            asked.add(inode)
+            return False
+
+        async def look_meanwhile() -> None:
+            nonlocal looks
+            while True:
+                await trio.sleep(0)
+                for inode in asked:
+                    looks += 1
+                    with pytest.raises(NotFound):
+                        world.tree.node(inode)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look_meanwhile)
+            await world.tree.remove(list(found.values()), in_use)
+            nursery.cancel_scope.cancel()
+        assert asked == set(found.values())
+        assert looks > 0
+
+
 async def test_the_outdated_are_folders_whose_tag_is_not_that_of_their_own_listing(opening: Opening) -> None:
     async with opening() as world:
         a = (await observe(world, ROOT, folder(b"a", '"1"'), folder(b"b")))[b"a"]
