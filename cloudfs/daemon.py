@@ -1,0 +1,342 @@
+"""The daemon: builds every part once, runs them in order, and ends them in the reverse one.
+
+Task owners: each service owns the tasks it starts; this module owns the services, and the task that waits
+for signals. A service that fails ends the daemon, which unmounts on its way out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from cloudfs.cache.directory import claim
+from cloudfs.cache.store import Store
+from cloudfs.clouds.http import BasicCredentials, BearerCredentials, Credentials, Http
+from cloudfs.clouds.webdav import WebDav
+from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
+from cloudfs.cloudsync.file_sync import FileSync
+from cloudfs.cloudsync.file_sync_state import FileSyncStates
+from cloudfs.cloudsync.history_writer import HistoryWriter
+from cloudfs.cloudsync.mount_info import MountStatus, StateRows, StatusSources
+from cloudfs.cloudsync.pins import Pins
+from cloudfs.cloudsync.quota_memory import QuotaMemory
+from cloudfs.cloudsync.readiness import CloudReadiness
+from cloudfs.config import Login, MountConfig, read_credentials
+from cloudfs.control.callers import Permissions
+from cloudfs.control.cloud_file_cache import cloud_file_cache_methods, download_methods
+from cloudfs.control.cloud_sync import cloud_sync_methods
+from cloudfs.control.file_sync import sync_methods
+from cloudfs.control.methods import Methods
+from cloudfs.control.mode_bits import ModeBits
+from cloudfs.control.mount import MountServices, mount_methods
+from cloudfs.control.server import ControlServer
+from cloudfs.database.bridge import Database
+from cloudfs.database.faults import DatabaseDamaged, set_aside
+from cloudfs.database.history import History, HistoryRecord
+from cloudfs.database.identities import Identities
+from cloudfs.database.journal import Journal
+from cloudfs.database.settings import Settings
+from cloudfs.device import Device
+from cloudfs.events import EventLog, Topic
+from cloudfs.fuse.callers import Caller, DenyList
+from cloudfs.fuse.open_files import OpenPolicy
+from cloudfs.fuse.session import Session, SessionOptions
+from cloudfs.fuse.xattrs import Facts
+from cloudfs.model.enums import CloudState, Scope
+from cloudfs.model.errors import CloudfsError, NotFound, Unauthorized
+from cloudfs.model.node import ROOT
+from cloudfs.model.uri import Uris
+from cloudfs.sync.engine import Engine
+from cloudfs.sync.reappearance import Reappearance
+from cloudfs.transfers.listings import Listings
+from cloudfs.transfers.pool import Transfers
+from cloudfs.tree.changes import TreeChange
+from cloudfs.tree.tree import Tree
+
+log = logging.getLogger(__name__)
+
+DATABASE_NAME = "cloudfs.db"
+
+
+class Service(Protocol):
+    """Something that runs until it is cancelled; usable once it has called `task_status.started()`."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None: ...
+
+
+@asynccontextmanager
+async def running(service: Service) -> AsyncGenerator[None, None]:
+    """A service for the length of the block. What it raises comes out of the block, by itself."""
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(service.run)
+            yield
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
+    """Mount what `config` describes and serve it until SIGTERM, SIGINT, SIGHUP or an unmount.
+
+    ready: called once the root was listed, or the cloud is known to be out of reach.
+    Raises ConfigError where the credentials can't be had, MountFailed where the mountpoint can't be used,
+    LocalIOError where the cache can't (or another daemon uses it); nothing stays mounted then.
+    """
+    login = await trio.to_thread.run_sync(read_credentials, config)
+    with claim(config.cache.path, config.mount.path):
+        async with AsyncExitStack() as stack:
+            database = await _open_database(stack, config.cache.path / DATABASE_NAME)
+            mount = Mount(config, login, database)
+            await mount.tree.load()
+            for service in mount.services:
+                await stack.enter_async_context(running(service))
+            await mount.serve(ready)
+
+
+async def _open_database(stack: AsyncExitStack, path: Path) -> Database:
+    """The durable memory. A damaged one is set aside, and the tree and the cache begin anew."""
+    try:
+        return await _start_database(stack, path)
+    except DatabaseDamaged as error:
+        kept = set_aside(path)
+        log.error("the database is damaged (%s): it is kept as %s, and built anew", error.reason, kept)
+        return await _start_database(stack, path)
+
+
+async def _start_database(stack: AsyncExitStack, path: Path) -> Database:
+    database = Database(path)
+    await stack.enter_async_context(running(database))
+    return database
+
+
+def _credentials(login: Login | None) -> Credentials | None:
+    if login is None:
+        return None
+    if not login.username:
+        return BearerCredentials(login.secret)
+    return BasicCredentials(login.username, login.secret)
+
+
+class Mount:
+    """One mount's parts, built once from its configuration and handed to each other.
+
+    Nothing runs yet when this is made; `services` are to be started in their order.
+    """
+
+    def __init__(self, config: MountConfig, login: Login | None, database: Database) -> None:
+        self._config = config
+        timeout_s = config.cloud.timeout
+        gallery = [os.fsencode(folder) for folder in config.gallery.folders]
+        uris = Uris(config.mount.bundle, os.fsencode(config.mount.path))
+        settings = Settings(database)
+        device = Device(config.device, config.cloud.url)
+        self._end = trio.Event()
+
+        # What is known and kept.
+        self._changes: Topic[TreeChange] = Topic()
+        self._events = EventLog(Journal(database))
+        self._history = HistoryWriter(History(database))
+        self.tree = Tree(database, self._changes, uid=os.getuid(), gid=os.getgid(), gallery=gallery)
+        self._store = Store(
+            config.cache.path,
+            database,
+            size=config.cache.size,
+            min_free=config.cache.min_free,
+            is_pinned=self.tree.is_pinned,
+        )
+
+        # The cloud, and what moves between it and here.
+        http = Http(
+            config.cloud.url,
+            credentials=_credentials(login),
+            timeout_s=timeout_s,
+            max_connections=config.cloud.max_connections,
+            ca_file=config.cloud.ca_file,
+            on_state=self._heard,
+        )
+        self._cloud = WebDav(config.cloud.url, http)
+        self._readiness = CloudReadiness(self._probe_root)
+        self._quota = QuotaMemory(self._cloud)
+        self._listings = Listings(self.tree, self._store, self._cloud, timeout_s=timeout_s)
+        self._transfers = Transfers(
+            self.tree,
+            self._store,
+            self._cloud,
+            self._listings,
+            self._events,
+            uri_of=self._uri_of,
+            timeout_s=timeout_s,
+        )
+
+        # The reference's classes.
+        engine = Engine(
+            self.tree,
+            self._listings,
+            self._transfers,
+            Reappearance(self.tree, Identities(database)),
+            settings,
+            delete_brake=config.sync.delete_brake,
+            parallel=max(1, config.cloud.max_connections - 4),
+        )
+        self._syncs = {
+            scope: FileSync(
+                scope,
+                engine.sync_scope,
+                publish=self._events.publish,
+                latest=self._events.latest,
+                settings=settings,
+                readiness=self._readiness,
+                refusal=device.refusal,
+                interruption=lambda: device.interruption(wifi_only=config.sync.wifi_only),
+                times=config.sync,
+            )
+            for scope in Scope
+        }
+        pins = Pins(self.tree, self._listings, self._transfers)
+        self._cache = CloudFileCache(
+            self.tree, self._store, self._transfers, listings=self._listings, pins=pins, uris=uris
+        )
+        self._states = FileSyncStates(self.tree, self._store, self._transfers)
+        status = MountStatus(
+            config,
+            StatusSources(
+                readiness=self._readiness,
+                syncs=self._syncs,
+                transfers=self._transfers,
+                store=self._store,
+                tree=self.tree,
+                held_deletes=lambda: engine.held_deletes,
+            ),
+        )
+
+        # The two ways in.
+        self._session = self._new_session(status)
+        control = self._new_control(status, engine)
+        self.services: tuple[Service, ...] = (
+            self._events,
+            self._history,
+            self._cloud,
+            self._readiness,
+            self._quota,
+            self._store,
+            self._listings,
+            self._transfers,
+            pins,
+            control,
+        )
+
+    def _new_session(self, status: MountStatus) -> Session:
+        config = self._config
+        return Session(
+            options=SessionOptions(config.mount.path, config.mount.allow_other, config.cloud.timeout),
+            tree=self.tree,
+            changes=self._changes,
+            store=self._store,
+            listings=self._listings,
+            transfers=self._transfers,
+            policy=OpenPolicy(
+                config.hydration.on_open, DenyList(config.hydration.deny), self._hydration_begun
+            ),
+            facts=Facts(
+                file_state=self._states.state,
+                progress=self._transfers.progress,
+                held_bytes=self._store.held_bytes,
+                uri=self._uri_of,
+                media_uri=self._cache.media_uri,
+                sync=lambda scope: self._syncs[scope].progress,
+                last_sync_time_ms=lambda scope: self._syncs[scope].last_sync_time_ms,
+                pending=lambda: status.pending,
+                set_pin=self._cache.set_pin,
+            ),
+            quota=lambda: self._quota.quota,
+        )
+
+    def _new_control(self, status: MountStatus, engine: Engine) -> ControlServer:
+        config = self._config
+        mode_bits = ModeBits(self.tree)
+        services = MountServices(
+            status=status,
+            rows=StateRows(config, self.tree, self._states, self._cache),
+            cache=self._cache,
+            syncs=self._syncs,
+            confirm=engine.confirm,
+            end=self._end.set,
+        )
+        methods = [
+            *cloud_file_cache_methods(self._cache, mode_bits),
+            *download_methods(self._cache),
+            *cloud_sync_methods(self._cache, self._states),
+            *(method for sync in self._syncs.values() for method in sync_methods(sync)),
+            *mount_methods(services),
+        ]
+        return ControlServer(
+            config.socket,
+            config.control.mode,
+            Methods(methods, Permissions(config.control.grant)),
+            events=self._events,
+            may_read=mode_bits.may_read,
+        )
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Mount, and serve until the end is asked for, by a signal, by `umount`, or from outside."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_on_signal)
+            await nursery.start(self._serve_kernel)
+            for sync in self._syncs.values():
+                await nursery.start(sync.run)
+            await self._look_at_root()
+            ready()
+            await self._end.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _serve_kernel(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._session.run(task_status=task_status)
+        log.info("the mount was taken away")
+        self._end.set()
+
+    async def _end_on_signal(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for number in signals:
+                log.info("ending by %s", signal.Signals(number).name)
+                self._end.set()
+
+    async def _look_at_root(self) -> None:
+        """The mount is ready with its root listed, or with the cloud known to be out of reach."""
+        try:
+            await self._listings.ensure(ROOT)
+        except CloudfsError as error:
+            log.warning("the cloud's root can't be listed yet: %s", error.reason)
+
+    # --- between the parts ---
+
+    async def _probe_root(self) -> object:
+        return await self._cloud.stat(b"")
+
+    def _heard(self, state: CloudState) -> None:
+        if state is CloudState.UNAUTHORIZED:
+            self._readiness.unauthorized(Unauthorized("the cloud refused the credentials", status=401))
+        elif state is CloudState.OFFLINE:
+            self._readiness.unreachable()
+        else:
+            self._readiness.answered()
+
+    def _uri_of(self, inode: int) -> str | None:
+        try:
+            return self._cache.uri_of(inode)
+        except NotFound:
+            return None  # unlinked, and still open
+
+    def _hydration_begun(self, inode: int, caller: Caller) -> None:
+        exe = None if caller.exe is None else os.fsdecode(caller.exe)
+        self._history.note(HistoryRecord(inode, time.time_ns() // 1_000_000, "hydrated", caller.pid, exe))

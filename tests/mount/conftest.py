@@ -1,0 +1,29 @@
+"""Mounts for the tests of this folder: `mounts(url, …)` gives one that is gone when the test is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mount.harness import Mount
+
+Mounts = Callable[..., Mount]
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[Mounts]:
+    """Mount a cloud's URL; keyword arguments are mount.toml's tables. `start=False` leaves it down."""
+    made: list[Mount] = []
+
+    def make(url: str, *, start: bool = True, **sections: Mapping[str, Any]) -> Mount:
+        cloud = {"url": url, "timeout": "5s", **sections.pop("cloud", {})}
+        mount = Mount(tmp_path / f"mount-{len(made)}", {"cloud": cloud, **sections})
+        made.append(mount)
+        return mount.start() if start else mount
+
+    yield make
+    for mount in made:
+        mount.close()
