@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from cloudfs.model.entry import TEMPORARY_PREFIX, FolderListing, RemoteEntry, Version
+from cloudfs.model.entry import FolderListing, RemoteEntry, Version
 from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.node import Node
 
@@ -54,15 +54,11 @@ class Comparison:
 
 
 def compare(known: Iterable[Node], listing: FolderListing) -> Comparison:
-    """Compare a folder's children with a whole listing of it, by names.
-
-    Temporary names of uploads are not seen; of two entries with one name the first counts.
-    """
+    """Compare a folder's children with a whole listing of it, by names; of two alike the first counts."""
     comparison = Comparison(listing.folder)
     remaining: dict[bytes, RemoteEntry] = {}
     for entry in listing.entries:
-        if not entry.name.startswith(TEMPORARY_PREFIX):
-            remaining.setdefault(entry.name, entry)
+        remaining.setdefault(entry.name, entry)
     for node in known:
         if node.version is None:
             remaining.pop(node.name, None)  # made here and never sent: the cloud can't take it away

@@ -89,9 +89,9 @@ async def test_a_first_listing_adds_all_with_the_defaults(opening: Opening) -> N
         assert world.tree.count_children(ROOT) == 2
 
 
-async def test_temporary_names_and_doubles_in_a_listing_are_not_shown(opening: Opening) -> None:
+async def test_of_two_entries_with_one_name_the_first_is_shown(opening: Opening) -> None:
     async with opening() as world:
-        found = await observe(world, ROOT, file(b".cloudfs-upload"), file(b"a", size=1), file(b"a", size=2))
+        found = await observe(world, ROOT, file(b"a", size=1), file(b"a", size=2))
         assert list(found) == [b"a"]
         assert child(world, ROOT, b"a").size == 1
 
