@@ -60,6 +60,8 @@ def compare(known: Iterable[Node], listing: FolderListing) -> Comparison:
     for entry in listing.entries:
         remaining.setdefault(entry.name, entry)
     for node in known:
+        if node.name in listing.unshown:
+            continue  # the cloud has it and could not describe it: it stays as it was last seen
         if node.version is None:
             remaining.pop(node.name, None)  # made here and never sent: the cloud can't take it away
         else:

@@ -236,6 +236,15 @@ async def test_absence_removes_nothing_by_itself(opening: Opening) -> None:
         assert names(world, ROOT).keys() == {b"a"}
 
 
+async def test_what_the_cloud_has_but_could_not_describe_has_not_vanished(opening: Opening) -> None:
+    async with opening() as world:
+        found = await observe(world, ROOT, file(b"a"), file(b"b"))
+        part = FolderListing(folder(b""), (file(b"a"),), ("b: 403",), frozenset({b"b", b"never seen"}))
+        seen = await world.tree.observe(ROOT, part, world.in_use)
+        assert seen.vanished == []
+        assert names(world, ROOT) == found
+
+
 async def test_what_is_of_the_other_kind_now_follows_when_the_old_goes(opening: Opening) -> None:
     async with opening() as world:
         await observe(world, ROOT, folder(b"x"))
