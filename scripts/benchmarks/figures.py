@@ -49,11 +49,12 @@ class Figure:
 class Measure:
     """A thing done on a fresh mount, giving one value for each of its figures.
 
-    `reference` does the same without a mount, where that can be done; it gives values by the same names.
+    `tree` is what is mounted. `reference` does the same without a mount, where that can be done; it gives
+    values by the same names.
     """
 
     figures: tuple[Figure, ...]
-    trees: tuple[str, ...]
+    tree: str
     sample: Callable[[Mount, World], dict[str, float]]
     on_open: str = "full"
     reference: Callable[[World], dict[str, float]] | None = None

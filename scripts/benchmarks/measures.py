@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import bare
 from benchmarks.figures import Against, Better, Figure, Measure, Target
 from benchmarks.mounts import Mount
+from benchmarks.trees import DATA
 from benchmarks.world import World
 
 MIB = 1 << 20
@@ -23,45 +24,45 @@ ENVIRONMENT = os.environ | {"LC_ALL": "C"}
 
 def first_byte(mount: Mount, world: World) -> dict[str, float]:
     """From `open` to the first byte of a large file, its folder listed before."""
-    os.listdir(mount.path / "large")
+    os.listdir(mount.path / DATA)
     time.sleep(SETTLE_S)
     begin = time.perf_counter()
-    fd = os.open(mount.path / "large/file", os.O_RDONLY)
+    fd = os.open(mount.path / DATA / "file", os.O_RDONLY)
     try:
         data = os.pread(fd, 1, 0)
         elapsed = time.perf_counter() - begin
     finally:
         os.close(fd)
-    _expect(data == _original(world, "large/file", 0, 1), "the first byte is another")
+    _expect(data == _original(world, "large", 0, 1), "the first byte is another")
     return {"first-byte": elapsed / world.round_trip_s}
 
 
 def sequential(mount: Mount, world: World) -> dict[str, float]:
     """A large file from its first byte to its last, twice; `page-cache` tells who serves the second time."""
-    path = mount.path / "large/file"
+    path = mount.path / DATA / "file"
     size = world.trees.scale.large_bytes
     os.listdir(path.parent)
     time.sleep(SETTLE_S)
     cold = _read_through(path, size)
     held = _page_cache_share(path, size)
     warm = _read_through(path, size)
-    _compare(path, world.trees.root / "large/file", size)
+    _compare(path, world.trees.root / "large" / DATA / "file", size)
     return {"sequential": cold / 1e6, "second-read": warm / 1e6, "page-cache": 100 * held}
 
 
 def sequential_reference(world: World) -> dict[str, float]:
     """What 16 connections carry, and what the page cache gives of a plain file."""
     size = world.trees.scale.large_bytes
-    carried = bare.throughput(world.link.url_for("/large/file"), size)
+    carried = bare.throughput(world.link.url_for(f"/large/{DATA}/file"), size)
     return {
         "sequential": carried / 1e6,
-        "second-read": _read_through(world.trees.root / "large/file", size) / 1e6,
+        "second-read": _read_through(world.trees.root / "large" / DATA / "file", size) / 1e6,
     }
 
 
 def random_reads(name: str, mount: Mount, world: World) -> dict[str, float]:
     """Blocks of 4 KiB at random places of a large file, the next one when the last has come."""
-    path = mount.path / "large/file"
+    path = mount.path / DATA / "file"
     count = world.trees.scale.random_reads
     blocks = random.SystemRandom().sample(range(world.trees.scale.large_bytes // BLOCK_BYTES), count)
     os.listdir(path.parent)
@@ -75,7 +76,7 @@ def random_reads(name: str, mount: Mount, world: World) -> dict[str, float]:
     finally:
         os.close(fd)
     for block, data in zip(blocks, got, strict=True):
-        original = _original(world, "large/file", block * BLOCK_BYTES, BLOCK_BYTES)
+        original = _original(world, "large", block * BLOCK_BYTES, BLOCK_BYTES)
         _expect(data == original, f"block {block} has other bytes")
     return {name: count / elapsed}
 
@@ -87,12 +88,12 @@ def random_reference(name: str, world: World) -> dict[str, float]:
 
 def find_deep(mount: Mount, world: World) -> dict[str, float]:
     """`find` over a tree nobody has looked at, just after mounting."""
-    return {"find": _timed(["find", mount.path / "deep"], lines=world.trees.scale.deep_entries)}
+    return {"find": _timed(["find", mount.path / DATA], lines=world.trees.scale.deep_entries)}
 
 
 def folder(name: str, command: list[str], extra: int, mount: Mount, world: World) -> dict[str, float]:
     """A command over one large folder, just after mounting and again (the median of three)."""
-    arguments: list[str | Path] = [*command, mount.path / "flat"]
+    arguments: list[str | Path] = [*command, mount.path / DATA]
     lines = world.trees.scale.flat_files + extra
     cold = _timed(arguments, lines=lines)
     warm = sorted(_timed(arguments, lines=lines) for _ in range(3))[1]
@@ -101,7 +102,7 @@ def folder(name: str, command: list[str], extra: int, mount: Mount, world: World
 
 def sent(mount: Mount, world: World) -> dict[str, float]:
     """What the server sends for the first 64 KiB of a file of 64 MiB, late reads ahead included."""
-    path = mount.path / "medium/file"
+    path = mount.path / DATA / "file"
     os.listdir(path.parent)
     time.sleep(SETTLE_S)
     before = world.link.counters().to_client
@@ -109,13 +110,13 @@ def sent(mount: Mount, world: World) -> dict[str, float]:
         data = file.read(64 * 1024)
     time.sleep(1)
     after = world.link.counters().to_client
-    _expect(data == _original(world, "medium/file", 0, 64 * 1024), "the head has other bytes")
+    _expect(data == _original(world, "medium", 0, 64 * 1024), "the head has other bytes")
     return {"sent": (after - before) / MIB}
 
 
 def memory(mount: Mount, world: World) -> dict[str, float]:
     """What the mount's processes hold after `find` over a great many files."""
-    _timed(["find", mount.path / "many"], lines=world.trees.scale.many_entries)
+    _timed(["find", mount.path / DATA], lines=world.trees.scale.many_entries)
     return {"memory": mount.memory_bytes() / MIB}
 
 
@@ -147,8 +148,8 @@ def _compare(path: Path, original: Path, size: int) -> None:
             _expect(ours.read(BLOCK_BYTES) == theirs.read(BLOCK_BYTES), f"other bytes at {offset}")
 
 
-def _original(world: World, name: str, offset: int, size: int) -> bytes:
-    with (world.trees.root / name).open("rb") as file:
+def _original(world: World, tree: str, offset: int, size: int) -> bytes:
+    with (world.trees.root / tree / DATA / "file").open("rb") as file:
         file.seek(offset)
         return file.read(size)
 
@@ -177,7 +178,7 @@ def _folder_measure(name: str, command: list[str], extra: int, *, warm: Target |
             Figure(f"{name}-cold", f"`{title}`, 10,000 files, cold", "s", Better.LESS, NO_SLOWER),
             Figure(f"{name}-warm", f"`{title}`, 10,000 files, warm", "s", Better.LESS, warm),
         ),
-        trees=("flat",),
+        tree="flat",
         sample=partial(folder, name, command, extra),
     )
 
@@ -188,7 +189,7 @@ def _random_measure(name: str, on_open: str) -> Measure:
     )
     return Measure(
         figures=(figure,),
-        trees=("large",),
+        tree="large",
         sample=partial(random_reads, name),
         reference=partial(random_reference, name),
         on_open=on_open,
@@ -207,7 +208,7 @@ MEASURES = (
                 Target(1.6, Against.NOTHING),
             ),
         ),
-        trees=("large",),
+        tree="large",
         sample=first_byte,
     ),
     Measure(
@@ -216,7 +217,7 @@ MEASURES = (
             Figure("second-read", "second read", "MB/s", Better.MORE),
             Figure("page-cache", "of it in the page cache", "%", Better.MORE, Target(99, Against.NOTHING)),
         ),
-        trees=("large",),
+        tree="large",
         sample=sequential,
         reference=sequential_reference,
     ),
@@ -228,7 +229,7 @@ MEASURES = (
                 "find", "`find`, 5,000 files in 50 folders, cold", "s", Better.LESS, Target(4, Against.RCLONE)
             ),
         ),
-        trees=("deep",),
+        tree="deep",
         sample=find_deep,
     ),
     _folder_measure("ls", ["ls"], 0, warm=NO_SLOWER),
@@ -244,7 +245,7 @@ MEASURES = (
                 Target(1, Against.NOTHING),
             ),
         ),
-        trees=("medium",),
+        tree="medium",
         sample=sent,
         on_open="ranges",
     ),
@@ -258,7 +259,7 @@ MEASURES = (
                 Target(150, Against.NOTHING),
             ),
         ),
-        trees=("many",),
+        tree="many",
         sample=memory,
     ),
 )

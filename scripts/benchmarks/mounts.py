@@ -16,6 +16,7 @@ from typing import Protocol
 BIN = Path(sys.executable).parent
 START_S = 60.0
 STOP_S = 20.0
+SOCKET = "control.sock"
 
 CLOUDFS_CONFIGURATION = """\
 [cloud]
@@ -108,7 +109,7 @@ class Cloudfs:
         configuration = directory / "mount.toml"
         configuration.write_text(
             CLOUDFS_CONFIGURATION.format(
-                url=url, cache=directory / "cache", on_open=on_open, socket=directory / "control.sock"
+                url=url, cache=directory / "cache", on_open=on_open, socket=directory / SOCKET
             )
         )
         try:
@@ -117,13 +118,21 @@ class Cloudfs:
             _wait_for_mount(mount)
             yield mount
         finally:
-            with contextlib.suppress(subprocess.TimeoutExpired):  # then it is killed
-                self._run(mount, "umount", mount.path, "--force")
-            _end(mount)
+            try:
+                has_ended = self._run(mount, "umount", mount.path, "--force") == 0
+            except subprocess.TimeoutExpired:
+                has_ended = False
+            if has_ended:
+                _wait_for_the_end(mount)
+            mount.kill()
 
     def _run(self, mount: Mount, *arguments: str | Path) -> int:
         """The verb's exit code; what it says goes to the mount's log."""
-        environment = os.environ | {"XDG_STATE_HOME": str(mount.path.parent)}  # the daemon's log goes there
+        directory = mount.path.parent
+        environment = os.environ | {
+            "XDG_STATE_HOME": str(directory),  # where the daemon's log goes
+            "CLOUDFS_SOCKET": str(directory / SOCKET),
+        }
         with mount.log.open("ab") as log:
             return subprocess.run(
                 [BIN / "cloudfs", *arguments],
@@ -159,7 +168,7 @@ class Rclone:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
-            _end(mount)
+            mount.kill()
             process.wait()
 
 
@@ -171,12 +180,11 @@ def _wait_for_mount(mount: Mount) -> None:
         time.sleep(0.01)
 
 
-def _end(mount: Mount) -> None:
-    """Wait for the processes to leave; kill what does not."""
+def _wait_for_the_end(mount: Mount) -> None:
+    """Let the processes leave by themselves, for a while."""
     deadline = time.monotonic() + STOP_S
     while mount.processes() and time.monotonic() < deadline:
         time.sleep(0.05)
-    mount.kill()
 
 
 def _is_dead_mount(path: Path) -> bool:

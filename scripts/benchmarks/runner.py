@@ -28,8 +28,7 @@ class Runner:
     def run(self, measure: Measure, runs: int) -> list[Result]:
         """One result for each of the measure's figures, after so many runs."""
         results = [Result(figure) for figure in measure.figures]
-        for tree in measure.trees:
-            self._world.trees.make(tree)
+        self._world.trees.make(measure.tree)
         for run in range(runs):
             self._world.look_at_the_link()
             if measure.reference is not None:
@@ -41,7 +40,7 @@ class Runner:
 
     def _sample(self, measure: Measure, system: System) -> dict[str, float]:
         directory = Path(tempfile.mkdtemp(prefix=f"{system.name}-", dir=self._directory))
-        url = self._world.link.url_for("/")
+        url = self._world.link.url_for(f"/{measure.tree}/")
         try:
             with (
                 system.mounted(url, directory, on_open=measure.on_open) as mount,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
+DATA = "data"
 LINKS_EACH = 10_000  # ext4 ends at 65,000 links to one file
 
 
@@ -41,7 +42,11 @@ QUICK = Scale(large_bytes=256 << 20, many_folders=20, random_reads=30)
 
 
 class Trees:
-    """Makes what is asked for below `root`, once."""
+    """Makes what is asked for below `root`, once.
+
+    Each tree is mounted by itself and lies in its folder `data`, so that what a mount lists in the
+    background is the same whichever other figures are taken.
+    """
 
     def __init__(self, root: Path, scale: Scale) -> None:
         self.root = root
@@ -51,10 +56,10 @@ class Trees:
 
     def make(self, name: str) -> None:
         """Make one of `large`, `medium`, `flat`, `deep`, `many`, unless it is there."""
-        folder = self.root / name
+        folder = self.root / name / DATA
         if folder.exists():
             return
-        folder.mkdir()
+        folder.mkdir(parents=True)
         scale = self.scale
         match name:
             case "large":
