@@ -137,7 +137,7 @@ def main() -> int:
     """Run, draw, write; the command's failure leaves the file as it was."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
-    parser.add_argument("command", nargs="+")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     name, *rest = arguments.command
     title = " ".join([Path(name).name, *rest])
