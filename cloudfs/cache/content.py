@@ -61,6 +61,7 @@ class Content:
     file_id: the name of its cache file, None before the first byte. fd: open while it is in use.
     users: open handles and transfers. reserved: bytes that admission keeps free for it.
     wanted: ranges that somebody waits for; they are not dropped to make room.
+    was_filled: whether any byte was ever held, so that somebody may have seen it.
     is_stale: the cloud no longer has this version, so what is missing can't come any more.
     unsaved: whether `held` differs from the committed map. durable: whether the committed map is of bytes
     that survive power loss.
@@ -83,6 +84,7 @@ class Content:
         "users",
         "version",
         "wanted",
+        "was_filled",
     )
 
     def __init__(
@@ -99,6 +101,7 @@ class Content:
         self.wanted: list[Range] = []
         self.detached = False
         self.is_stale = False
+        self.was_filled = False
         self._held_bytes = 0
         self._arrivals: deque[Range] = deque()
         for start, stop in held or ():
@@ -138,6 +141,7 @@ class Content:
         gained = _total(gaps)
         if not gained:
             return 0
+        self.was_filled = True
         self._change(Change.FILLED if self._held_bytes + gained == self.size else Change.GAINED)
         self.held.add(start, stop)
         self._held_bytes += gained
@@ -165,9 +169,9 @@ class Content:
         return self.drop(size, self.size)
 
     def rebase(self, version: Version) -> None:
-        """Belong to another version. Only while no byte is held (ValueError else): never a mixture."""
-        if self._held_bytes:
-            raise ValueError(f"{self!r} holds bytes of another version")
+        """Belong to another version. Only if no byte was ever held (ValueError else): never a mixture."""
+        if self.was_filled:
+            raise ValueError(f"{self!r} has held bytes of another version")
         self.version = version
         self.state = ContentState.WHOLE if version.size == 0 else ContentState.PLACEHOLDER
         self._arrivals.clear()

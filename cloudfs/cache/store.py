@@ -102,11 +102,15 @@ class Store:
                 await self._eviction.over(inode)
             elif content.version.is_same_as(version):
                 content.version = version
-                content.users += 1
-                self._users[inode] += 1
+                self.keep(content)
                 return content
             else:
                 await self.discard(inode)
+
+    def keep(self, content: Content) -> None:
+        """One more user of a content that has one: until its own `close`."""
+        content.users += 1
+        self._users[content.inode] += 1
 
     async def close(self, content: Content) -> None:
         """One user less; the last one's leaving commits the map and closes the file. Shielded.
@@ -133,6 +137,10 @@ class Store:
     def is_in_use(self, inode: int) -> bool:
         """Whether a handle or a transfer has any content of this inode, detached ones too."""
         return inode in self._users
+
+    def is_untouched(self, content: Content) -> bool:
+        """Whether nobody can have seen a byte of it, so that it may become the content of another version."""
+        return not (content.detached or content.was_filled or self._users[content.inode] > content.users)
 
     # --- bytes ---
 
@@ -246,16 +254,20 @@ class Store:
 
     async def _detach(self, content: Content) -> None:
         """Take its row and name away; those who have it open read on."""
+        is_unused = content.users == 0  # loaded a moment ago, and of another version than asked for
         content.detached = True
         shell = Content(content.inode, content.version, file_id=content.file_id)
         try:
             await self._eviction.remove([shell], freed=0)
         except CloudfsError:
             content.detached = False
-            self._contents[content.inode] = content
+            if content.users or is_unused:
+                self._contents[content.inode] = content
+            else:
+                self._space.took(content.held_bytes)  # its last user left meanwhile, yet the row stays
             raise
         self._maps.drop(content)
-        if content.users == 0:
+        if is_unused:
             self._put_away(content)
 
     def _lose(self, content: Content, start: int, stop: int) -> None:

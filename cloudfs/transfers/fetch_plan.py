@@ -81,11 +81,11 @@ def ahead(held: RangeSet, flights: Sequence[Flight], windows: Iterable[Range], l
     return None
 
 
-def streaming(size: int, held: RangeSet, flights: Sequence[Flight]) -> Fetch | None:
+def streaming(size: int, held: RangeSet, flights: Sequence[Flight], *, urgent: bool) -> Fetch | None:
     """The one fetch of a server without ranges: from the beginning to the end."""
     if flights or not held.missing(0, size):
         return None
-    return Fetch(0, size, urgent=True)
+    return Fetch(0, size, urgent)
 
 
 class Pace:

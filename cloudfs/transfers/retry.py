@@ -28,11 +28,13 @@ _JITTER_S = 0.4
 class Patience:
     """How long one piece of work bears with failures: until `span_s` seconds went by without progress.
 
+    once: causes that are no reason to wait, but to ask one more time.
     last: the failure that was borne with last, None while it goes well.
     """
 
-    def __init__(self, span_s: float) -> None:
+    def __init__(self, span_s: float, *, once: tuple[type[CloudfsError], ...] = ()) -> None:
         self._span_s = span_s
+        self._once = once
         self._longest_wait_s = min(_LONGEST_WAIT_S, span_s / 8)
         self._deadline = trio.current_time() + span_s
         self._progressed = False
@@ -62,6 +64,9 @@ class Patience:
 
     def _wait_after(self, error: Exception) -> bool | float:
         """False: give up. True: wait as stamina does. Else the seconds to wait."""
+        if isinstance(error, self._once):
+            self._once = ()
+            return random.uniform(0, _FIRST_WAIT_S)
         if not isinstance(error, CloudfsError) or not error.retryable:
             return False
         left_s = self._deadline - trio.current_time()

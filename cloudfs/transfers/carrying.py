@@ -1,0 +1,104 @@
+"""Carrying one range from the cloud into the cache: resumed at the byte, checked, handed out as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from cloudfs.cache.store import Store
+from cloudfs.clouds.base import Cloud, Content, Lane
+from cloudfs.model.errors import NetworkUnavailable, NotFound, VersionChanged
+from cloudfs.transfers.announcing import Announcer
+from cloudfs.transfers.download import Download, Flying
+from cloudfs.transfers.fetch_plan import Pace
+from cloudfs.tree.tree import Tree
+
+
+class Carrier:
+    """Does the I/O of flights.
+
+    on_pause: called when a flight gives its connection back before another try.
+    most: how many background flights there may be, for the pace.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        store: Store,
+        cloud: Cloud,
+        announcer: Announcer,
+        *,
+        pace: Pace,
+        on_pause: Callable[[], None],
+        most: Callable[[], int],
+    ) -> None:
+        self._tree = tree
+        self._store = store
+        self._cloud = cloud
+        self._announcer = announcer
+        self._pace = pace
+        self._on_pause = on_pause
+        self._most = most
+
+    async def carry(self, download: Download, flight: Flying) -> None:
+        """Bring the flight's range, trying again while its patience lasts.
+
+        Returns early where nobody wants it any more. Raises the last CloudfsError; what came before it is
+        held, and `flight.position` says how far that is.
+        """
+        async for attempt in flight.patience.attempts():
+            with attempt:
+                flight.on_air = True
+                try:
+                    await self._try(download, flight)
+                finally:
+                    flight.on_air = False
+                    self._on_pause()
+
+    async def _try(self, download: Download, flight: Flying) -> None:
+        content = download.content
+        began, first, stop = trio.current_time(), flight.position, flight.stop
+        if first >= stop:
+            return  # it was cut short while it paused
+        lane = Lane.DEMAND if flight.urgent else Lane.BULK
+        request = self._cloud.read(self._path(content.inode), content.version, first, stop, lane)
+        async with request as body:
+            if (body.start, body.stop) != (first, stop):
+                if download.is_serial and flight.position != 0:
+                    return  # another flight brings the whole file already
+                download.become_serial(flight)
+            await self._receive(download, flight, body)
+        if flight.stop == stop and flight.position == stop and flight.patience.last is None:
+            self._pace.landed(stop - first, trio.current_time() - began, self._most())
+
+    async def _receive(self, download: Download, flight: Flying, body: Content) -> None:
+        async for chunk in body.chunks():
+            if flight.scope.cancel_called:
+                return
+            await self._take(download, flight, chunk[: max(0, flight.stop - flight.position)])
+            if flight.position >= flight.stop or not download.is_wanted:
+                return
+        if flight.position < flight.stop:
+            raise NetworkUnavailable("the body ended early")
+
+    async def _take(self, download: Download, flight: Flying, chunk: bytes) -> None:
+        """Write, then hand out. A stream of the whole file passes over what is held."""
+        content = download.content
+        start, stop = flight.position, flight.position + len(chunk)
+        if not content.holds(start, stop):
+            await self._store.write_at(content, start, chunk)
+        flight.came(len(chunk))
+        download.arrived(start, stop)
+        transfer = download.transfer
+        if transfer is not None:
+            transfer.advance(content.held_bytes)
+            if transfer.has_news():
+                self._announcer.say(transfer)
+
+    def _path(self, inode: int) -> bytes:
+        """The path of this moment, made anew for each request."""
+        try:
+            return self._tree.path(inode)
+        except NotFound as error:
+            raise VersionChanged("the file is no longer there under its name") from error

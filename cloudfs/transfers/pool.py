@@ -1,0 +1,470 @@
+"""All downloads of one mount: who joins whom, how many at once, and how each ends.
+
+Invariants: an inode has one transfer at most, a content one download at most; flights are started by the
+dispatcher alone, in its nursery; a download without waiter, flight and transfer is closed.
+What only readers ask for has no transfer: it makes no events, but `progress` shows it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from itertools import count
+from weakref import WeakKeyDictionary
+
+import trio
+
+from cloudfs.cache.content import Content
+from cloudfs.cache.store import Store
+from cloudfs.clouds.base import Cloud, Lane
+from cloudfs.events import EventLog
+from cloudfs.model.enums import Priority
+from cloudfs.model.errors import (
+    CloudfsError,
+    ContentNotFound,
+    LocalStorageFull,
+    NotFound,
+    Stopped,
+    TryAgain,
+    VersionChanged,
+    WrongContent,
+)
+from cloudfs.transfers.announcing import Announcer
+from cloudfs.transfers.carrying import Carrier
+from cloudfs.transfers.choosing import Queue, choose_background, choose_demanded
+from cloudfs.transfers.download import Download, Flying, Past
+from cloudfs.transfers.fetch_plan import Fetch, Pace
+from cloudfs.transfers.listings import Listings
+from cloudfs.transfers.read_ahead import LARGEST_WINDOW
+from cloudfs.transfers.retry import Patience
+from cloudfs.transfers.transfer import Step, Transfer, TransferState, TransferStatus
+from cloudfs.tree.tree import Tree
+
+log = logging.getLogger(__name__)
+
+_ADOPTIONS = 3  # a file that changes faster than it can be asked for is an error in the end
+_MOST_FLIGHTS = 256  # those that pause before another try included
+_SHARE_OF_PATIENCE = 0.9  # the cause comes before the reader's own deadline strikes
+
+
+class Transfers:
+    """Brings content from the cloud into the store.
+
+    uri_of: the canonical URI of an inode, or None. timeout_s: `[cloud] timeout`, how long a fetch may
+    bring nothing before it fails. max_waiters: readers that may wait at the same time (DESIGN 8.15).
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        store: Store,
+        cloud: Cloud,
+        listings: Listings,
+        events: EventLog,
+        *,
+        uri_of: Callable[[int], str | None],
+        timeout_s: float,
+        max_waiters: int = 936,
+    ) -> None:
+        self._tree = tree
+        self._store = store
+        self._cloud = cloud
+        self._listings = listings
+        self._announcer = Announcer(tree, events, uri_of)
+        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._max_waiters = max_waiters
+        self._pace = Pace()
+        self._carrier = Carrier(
+            tree,
+            store,
+            cloud,
+            self._announcer,
+            pace=self._pace,
+            on_pause=self._wake,
+            most=lambda: self._slots(Lane.BULK),
+        )
+        self._downloads: dict[Content, Download] = {}
+        self._past: WeakKeyDictionary[Content, Past] = WeakKeyDictionary()
+        self._transfers: dict[int, Transfer] = {}
+        self._queue = Queue()
+        self._order = count()
+        self._beginning = 0
+        self._waiters = 0
+        self._something = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Dispatch until cancelled; what is under way then is resumed by the next start of each file."""
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                await self._something.wait()
+                self._something = trio.Event()
+                self._dispatch(nursery)
+
+    # --- what callers ask for ---
+
+    def start(self, inode: int, priority: Priority) -> None:
+        """See to it that the whole file comes; joins what is under way. Never waits. NotFound.
+
+        A file that is whole (or was never in the cloud) completes at once: to who asked for it by the API
+        that is an event, to an open or a pin it is nothing.
+        """
+        transfer = self._transfers.get(inode)
+        if transfer is not None:
+            self._queue.hasten(transfer, priority)
+            return
+        node = self._tree.node(inode)
+        source, uri = self._announcer.origin(inode)
+        transfer = Transfer(
+            inode, size=node.size, source=source, uri=uri, priority=priority, order=next(self._order)
+        )
+        if node.version is None or self._store.held_bytes(inode) == node.size:
+            if priority is Priority.ASKED:
+                transfer.take(Step.COMPLETE)
+                self._announcer.say(transfer)
+            return
+        self._transfers[inode] = transfer
+        self._queue.put(transfer)
+        self._wake()
+
+    async def hydrate(self, inode: int, priority: Priority) -> None:
+        """`start`, and wait for the end. Raises the cause of a failure, or Stopped.
+
+        Cancelled, it ends the transfer, and keeps what came, unless somebody more urgent wants it too.
+        """
+        self.start(inode, priority)
+        transfer = self._transfers.get(inode)
+        if transfer is None:
+            return
+        try:
+            await transfer.ended.wait()
+        finally:
+            is_mine = not transfer.has_ended and transfer.priority is priority
+            if is_mine and self._transfers.get(inode) is transfer and not transfer.is_finishing:
+                self._end(transfer, Step.STOP)
+        if transfer.error is not None:
+            raise copy.copy(transfer.error) from transfer.error
+        if transfer.state is TransferState.STOPPED:
+            raise Stopped("the download was stopped")
+
+    async def stop(self, inode: int, *, keep_partial: bool) -> None:
+        """End the file's transfer, if it has one, with STOPPED; drop partial content unless it is kept.
+
+        Programs that have the file open go on reading: what they ask for is fetched without a transfer.
+        Whole content is never dropped. Raises LocalStorageFull, LocalIOError where the cache can't drop it.
+        """
+        transfer = self._transfers.get(inode)
+        if transfer is not None and not transfer.is_finishing:
+            self._end(transfer, Step.STOP)
+        if keep_partial or (transfer is not None and transfer.is_finishing):
+            return
+        size = self._tree.node(inode).size
+        if 0 < self._store.held_bytes(inode) < size:
+            with trio.CancelScope(shield=True):
+                await self._store.discard(inode)
+
+    async def need(self, content: Content, start: int, stop: int) -> None:
+        """Return once the bytes [start, stop), as far as the file reaches, are held.
+
+        To be read in the same step, before anybody can drop them again. For users of the content only.
+        Raises the cause why they don't come, TryAgain where too many wait already. Cancelled, it leaves
+        nothing behind but what others want too.
+        """
+        self.note_read(content, start, stop)
+        while not content.holds(start, stop):
+            self._refuse(content, start, stop)
+            await self._wait(self._download(content), start, min(stop, content.size))
+
+    def note_read(self, content: Content, start: int, stop: int) -> None:
+        """A program reads held bytes: under `on_open = "ranges"` read-ahead goes on from there."""
+        if content.is_whole or content.is_stale:
+            return
+        streams = self._past_of(content).streams
+        streams.note_read(start, stop, min(LARGEST_WINDOW, self._store.window(content) // 4))
+        windows = streams.windows(content.size)
+        if content not in self._downloads and windows and content.missing(*windows[0]):
+            self._download(content)
+            self._wake()
+
+    def cause(self, content: Content) -> CloudfsError | None:
+        """What fetching this content is held up by at the moment, or met a moment ago."""
+        download = self._downloads.get(content)
+        bears_with = download.cause() if download is not None else None
+        return bears_with or self._past_of(content).failure(0, content.size)
+
+    def check_fits(self, inode: int) -> None:
+        """Raise LocalStorageFull where the rest of a file can't fit, whatever is evicted. NotFound."""
+        if inode not in self._transfers:
+            self._store.check_fits(self._tree.node(inode).size - self._store.held_bytes(inode))
+
+    def progress(self, inode: int) -> tuple[int, int] | None:
+        """(processed, size) in bytes while the file is fetched, for a transfer or for readers; else None."""
+        transfer = self._transfers.get(inode)
+        if transfer is not None:
+            return max(transfer.processed, self._store.held_bytes(inode)), transfer.size
+        for content, download in self._downloads.items():
+            if content.inode == inode and not content.detached and download.flights:
+                return content.held_bytes, content.size
+        return None
+
+    def running(self) -> list[TransferStatus]:
+        """The transfers that were begun."""
+        return [t.status() for t in self._transfers.values() if t.state is TransferState.RUNNING]
+
+    # --- readers ---
+
+    def _refuse(self, content: Content, start: int, stop: int) -> None:
+        """Raise where waiting makes no sense; begin a failed transfer anew where it does."""
+        past = self._past_of(content)
+        if content.is_stale:
+            raise VersionChanged("the file was replaced in the cloud before this part of it came")
+        failure = past.failure(start, stop)
+        if failure is not None:
+            raise copy.copy(failure) from failure
+        if self._waiters >= self._max_waiters:
+            raise TryAgain(f"{self._waiters} reads wait for the cloud already")
+        if past.begins_again and not content.detached:
+            past.begins_again = False
+            self.start(content.inode, Priority.OPENED)
+
+    async def _wait(self, download: Download, start: int, stop: int) -> None:
+        demand = download.wait_for(start, stop)
+        self._waiters += 1
+        self._wake()
+        try:
+            await demand.done.wait()
+        finally:
+            self._waiters -= 1
+            download.leave(demand)
+            self._wake()
+        if demand.error is not None:
+            raise copy.copy(demand.error) from demand.error
+
+    def _past_of(self, content: Content) -> Past:
+        past = self._past.get(content)
+        if past is None:
+            past = self._past[content] = Past()
+        return past
+
+    def _download(self, content: Content) -> Download:
+        """The content's download, which is one of its users."""
+        download = self._downloads.get(content)
+        if download is None:
+            self._store.keep(content)
+            download = self._downloads[content] = Download(content, self._past_of(content))
+        return download
+
+    # --- the dispatcher ---
+
+    def _wake(self) -> None:
+        self._something.set()
+
+    def _slots(self, lane: Lane) -> int:
+        return max(1, self._cloud.max_connections - lane)
+
+    def _dispatch(self, nursery: trio.Nursery) -> None:
+        """Start whatever may be started now."""
+        for download in [download for download in self._downloads.values() if not download.is_wanted]:
+            download.cancel_all()
+        while self._on_air() < self._slots(Lane.DEMAND):
+            chosen = choose_demanded(self._downloads.values())
+            if chosen is None:
+                break
+            self._launch(nursery, *chosen)
+        while self._has_background_slot():
+            choice = choose_background(
+                self._downloads.values(), self._queue, self._pace, self._slots(Lane.BULK)
+            )
+            if choice is None:
+                break
+            if isinstance(choice, Transfer):
+                self._queue.remove(choice)
+                self._beginning += 1
+                nursery.start_soon(self._begin, choice)
+            else:
+                self._launch(nursery, *choice)
+        for download in [download for download in self._downloads.values() if download.is_idle]:
+            del self._downloads[download.content]
+            nursery.start_soon(self._close, download.content)
+
+    def _on_air(self) -> int:
+        return sum(flight.on_air for download in self._downloads.values() for flight in download.flights)
+
+    def _has_background_slot(self) -> bool:
+        """Flights that pause before another try leave their slot to others, up to a bound of tasks."""
+        flights = [flight for download in self._downloads.values() for flight in download.flights]
+        background = sum(flight.on_air and not flight.urgent for flight in flights) + self._beginning
+        is_free = background < min(self._slots(Lane.BULK), self._pace.parallel)
+        return is_free and len(flights) < _MOST_FLIGHTS
+
+    def _launch(self, nursery: trio.Nursery, download: Download, fetch: Fetch) -> None:
+        flight = download.take_off(fetch, Patience(self._patience_s, once=(WrongContent,)))
+        nursery.start_soon(self._fly, download, flight)
+
+    async def _fly(self, download: Download, flight: Flying) -> None:
+        """One flight, from its request to what follows from its end."""
+        error: CloudfsError | None = None
+        try:
+            with flight.scope:
+                await self._carrier.carry(download, flight)
+        except CloudfsError as failure:
+            error = failure
+        except Exception:
+            log.exception("a fetch of inode %d failed by a bug", download.content.inode)
+            error = CloudfsError("a bug; the log has its traceback")
+        download.flights.remove(flight)
+        download.settling += 1
+        self._wake()
+        try:
+            if error is not None:
+                await self._met(download, flight, error)
+            elif download.content.is_whole or flight.position == flight.stop:
+                await self._landed(download)
+        finally:
+            download.settling -= 1
+            self._wake()
+
+    async def _close(self, content: Content) -> None:
+        await self._store.close(content)
+        if content.is_stale:
+            # Only now, so that a file that nobody has open keeps its inode under its new version.
+            self._listings.begin_refresh(content.inode)
+
+    # --- beginning ---
+
+    async def _begin(self, transfer: Transfer) -> None:
+        try:
+            await self._open(transfer)
+        except CloudfsError as error:
+            await self._fail(transfer, error)
+        finally:
+            self._beginning -= 1
+            self._wake()
+
+    async def _open(self, transfer: Transfer) -> None:
+        """From queued to running. An open whose file does not fit is read as under `ranges`, silently."""
+        node = self._tree.node(transfer.inode)
+        if node.version is None:
+            raise ContentNotFound("the cloud never had this file")
+        content = await self._store.open(transfer.inode, node.version)
+        try:
+            if transfer.has_ended:
+                return
+            past = self._past_of(content)
+            past.failures.clear()
+            past.begins_again = False
+            if not content.is_whole and not await self._admit(transfer, content):
+                return
+            transfer.begin(content.size, content.held_bytes)
+            download = self._download(content)
+            download.transfer = transfer
+            self._announcer.say(transfer)
+            if content.is_whole:
+                await self._landed(download)
+        finally:
+            await self._store.close(content)
+
+    async def _admit(self, transfer: Transfer, content: Content) -> bool:
+        """Whether there is room, and the transfer still wanted once there is."""
+        try:
+            await self._store.admit(content, content.size - content.held_bytes)
+        except LocalStorageFull as error:
+            if transfer.priority is not Priority.OPENED:
+                raise
+            transfer.take(Step.FAIL, error)
+            del self._transfers[transfer.inode]
+            return False
+        if transfer.has_ended:
+            self._store.waive(content)
+            return False
+        return True
+
+    # --- ending ---
+
+    def _end(self, transfer: Transfer, step: Step, error: CloudfsError | None = None) -> None:
+        """Its one end: said at once, and what it alone wanted is cancelled."""
+        transfer.take(step, error)
+        self._queue.remove(transfer)
+        del self._transfers[transfer.inode]
+        for download in self._downloads.values():
+            if download.transfer is transfer:
+                download.transfer = None
+                download.cancel_unwanted()
+                self._store.waive(download.content)
+                download.past.begins_again = step is Step.FAIL and not isinstance(error, LocalStorageFull)
+        self._announcer.say(transfer)
+        self._wake()
+
+    async def _fail(self, transfer: Transfer, error: CloudfsError) -> None:
+        if not transfer.has_ended:
+            self._end(transfer, Step.FAIL, error)
+        await self._announcer.note_error(transfer.inode, error)
+
+    async def _landed(self, download: Download) -> None:
+        """A range came; where it was the last one the file is made safe and the transfer completes."""
+        transfer, content = download.transfer, download.content
+        if transfer is not None and content.is_whole and not transfer.is_finishing:
+            transfer.is_finishing = True
+            try:
+                await self._store.settle(content)
+            except CloudfsError as error:
+                await self._fail(transfer, error)
+                return
+            self._end(transfer, Step.COMPLETE)
+        await self._announcer.note_success(content.inode)
+
+    async def _met(self, download: Download, flight: Flying, error: CloudfsError) -> None:
+        """A flight failed, past its patience."""
+        content = download.content
+        if isinstance(error, VersionChanged):
+            if content.is_stale or download.is_paused:
+                return  # another flight met it first
+            hindrance = await self._adopt(download)
+            if hindrance is None:
+                await self._landed(download)  # where the new version is empty nothing else ends it
+                return
+            error = hindrance
+        if isinstance(error, VersionChanged):
+            content.is_stale = True
+            download.cancel_all()
+            download.fail_demands(0, content.size, error)
+        download.met(flight, error)
+        if isinstance(error, ContentNotFound):
+            self._listings.begin_parent(content.inode)
+        transfer = download.transfer
+        if transfer is not None and not transfer.is_finishing:
+            await self._fail(transfer, error)
+        else:
+            await self._announcer.note_error(content.inode, error)
+
+    async def _adopt(self, download: Download) -> CloudfsError | None:
+        """Go over to the cloud's present version, if nobody has seen a byte of the old one.
+
+        Returns None once that is done, else why it can't be: a VersionChanged where it is too late.
+        """
+        content, past = download.content, download.past
+        too_late = VersionChanged("the file was replaced in the cloud while it came")
+        if not self._store.is_untouched(content) or past.adoptions == _ADOPTIONS:
+            return too_late
+        past.adoptions += 1
+        download.is_paused = True
+        download.cancel_all()
+        try:
+            node = await self._listings.adopt(content.inode)
+            if node.version is None or not self._store.is_untouched(content):
+                return too_late
+            content.rebase(node.version)
+            if download.transfer is not None:
+                download.transfer.size = content.size
+                self._store.waive(content)
+                await self._store.admit(content, content.size)
+            download.wake_all()
+        except NotFound:
+            return ContentNotFound("the cloud no longer has the file")
+        except CloudfsError as error:
+            return error
+        finally:
+            download.is_paused = False
+            self._wake()
+        return None
