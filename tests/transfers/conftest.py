@@ -89,6 +89,13 @@ class World:
         await self.transfers.need(content, start, stop)
         return self.store.read_at(content, start, stop - start)
 
+    async def leave(self, content: Content) -> None:
+        """Close, and return once the transfers have let go of it too."""
+        await self.store.close(content)
+        with trio.fail_after(10):
+            while content.users:
+                await trio.sleep(0.005)
+
     async def end_of(self, inode: int) -> State:
         """The next end of a transfer that runs."""
         while not self.events.ends(inode):

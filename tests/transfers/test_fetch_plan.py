@@ -152,10 +152,10 @@ def test_ahead_stays_in_its_windows() -> None:
 
 
 def test_without_ranges_there_is_one_stream() -> None:
-    fetch = streaming(8 * MIB, RangeSet([(0, MIB)]), [])
+    fetch = streaming(8 * MIB, RangeSet([(0, MIB)]), [], urgent=True)
     assert fetch == Fetch(0, 8 * MIB, urgent=True)
-    assert streaming(8 * MIB, RangeSet(), [Flight(MIB, 8 * MIB)]) is None
-    assert streaming(8 * MIB, RangeSet([(0, 8 * MIB)]), []) is None
+    assert streaming(8 * MIB, RangeSet(), [Flight(MIB, 8 * MIB)], urgent=True) is None
+    assert streaming(8 * MIB, RangeSet([(0, 8 * MIB)]), [], urgent=False) is None
 
 
 def test_the_pace_fills_a_fast_link_and_eases_on_a_slow_one() -> None:

@@ -14,6 +14,7 @@ from cloudfs.model.errors import (
     NetworkUnavailable,
     ServerError,
     TooManyRequests,
+    WrongContent,
 )
 from cloudfs.transfers.retry import Patience, retried
 
@@ -87,6 +88,20 @@ async def test_progress_renews_the_patience_and_is_followed_quickly(autojump_clo
     assert rounds == 31
     assert 31 <= trio.current_time() - began <= 35
     assert patience.last is not None
+
+
+async def test_some_causes_are_worth_one_more_try(autojump_clock: MockClock) -> None:
+    for failures, works in ((1, True), (2, False)):
+        flaky = Flaky(*[WrongContent("a login page") for _ in range(failures)])
+        caught = None
+        try:
+            async for attempt in Patience(30, once=(WrongContent,)).attempts():
+                with attempt:
+                    await flaky()
+        except WrongContent as error:
+            caught = error
+        assert (caught is None) is works
+        assert len(flaky.times) == 2
 
 
 async def test_the_last_failure_is_told_while_it_waits(autojump_clock: MockClock) -> None:

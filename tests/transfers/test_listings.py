@@ -1,0 +1,138 @@
+"""One listing for all who ask, and errors that take nothing away."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from cloudfs.model.enums import Listing
+from cloudfs.model.errors import AccessRefused, CloudfsError, NotFound, ServerError
+from cloudfs.model.node import ROOT
+from tests.servers.memory_cloud import MemoryCloud
+
+from .conftest import OpenWorld, body
+
+
+def lists(cloud: MemoryCloud, path: bytes = b"") -> int:
+    return sum(call.method == "list_folder" and call.path == path for call in cloud.calls)
+
+
+async def test_many_who_ask_make_one_request(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.put(b"a", body(10))
+    cloud.latency_s = 0.05
+    async with open_world() as world:
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(world.listings.ensure, ROOT)
+        assert lists(cloud) == 1
+        await world.listings.ensure(ROOT)
+        assert lists(cloud) == 1
+        assert world.tree.child(ROOT, b"a") is not None
+
+
+async def test_a_listing_survives_its_caller(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.gate = trio.Event()
+    async with open_world() as world:
+        with trio.move_on_after(0.05) as scope:
+            await world.listings.ensure(ROOT)
+        assert scope.cancelled_caught
+        cloud.gate.set()
+        await world.listings.ensure(ROOT)
+        assert lists(cloud) == 1
+
+
+async def test_everybody_hears_of_the_failure(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.gate = trio.Event()
+    cloud.fail("list_folder", AccessRefused("403", status=403))
+    heard: list[CloudfsError] = []
+    async with open_world() as world:
+
+        async def ask() -> None:
+            try:
+                await world.listings.ensure(ROOT)
+            except AccessRefused as error:
+                heard.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask)
+            await trio.sleep(0.05)
+            cloud.gate.set()
+        assert len(heard) == 3
+        assert len(set(map(id, heard))) == 3, "each raises its own"
+        assert world.tree.node(ROOT).listing is Listing.NEVER
+        await world.listings.ensure(ROOT)
+
+
+async def test_a_hiccup_is_tried_again(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.fail("list_folder", ServerError("502", status=502))
+    async with open_world() as world:
+        await world.listings.ensure(ROOT)
+    assert lists(cloud) == 2
+
+
+async def test_a_folder_gone_asks_for_its_parent_and_removes_nothing(
+    open_world: OpenWorld, cloud: MemoryCloud
+) -> None:
+    cloud.put(b"folder/file", body(10))
+    async with open_world() as world:
+        folder = (await world.node(b"folder")).inode
+        await world.listings.ensure(folder)
+        cloud.remove(b"folder")
+        with pytest.raises(NotFound):
+            await world.listings.list_folder(folder)
+        with trio.fail_after(5):
+            while lists(cloud) < 2:
+                await trio.sleep(0.01)
+        assert world.tree.child(ROOT, b"folder") is not None
+        assert world.tree.child(folder, b"file") is not None
+
+
+async def test_stale_content_that_nobody_uses_is_dropped(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.put(b"a", body(100))
+    async with open_world() as world:
+        content = await world.open(b"a")
+        await world.read(content, 0, 100)
+        await world.leave(content)
+        cloud.put(b"a", body(100, 2))
+        observation = await world.listings.list_folder(ROOT)
+        assert observation.changed == [content.inode]
+        assert world.store.held_bytes(content.inode) == 0
+
+
+async def test_a_file_in_use_goes_on_under_a_new_inode(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.put(b"a", body(100))
+    async with open_world() as world:
+        content = await world.open(b"a")
+        assert await world.read(content, 0, 100) == body(100)
+        cloud.put(b"a", body(50, 2))
+        node = await world.listings.refresh(content.inode)
+        assert node.inode != content.inode
+        assert node.size == 50
+        assert world.store.read_at(content, 0, 100) == body(100)
+        await world.leave(content)
+
+
+async def test_refresh_of_a_file_nobody_uses_keeps_its_inode(
+    open_world: OpenWorld, cloud: MemoryCloud
+) -> None:
+    cloud.put(b"a", body(100))
+    async with open_world() as world:
+        content = await world.open(b"a")
+        await world.read(content, 0, 100)
+        await world.leave(content)
+        cloud.put(b"a", body(50, 2))
+        node = await world.listings.refresh(content.inode)
+        assert (node.inode, node.size) == (content.inode, 50)
+        assert world.store.held_bytes(node.inode) == 0
+
+
+async def test_removed_files_lose_their_content(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.put(b"a", body(100))
+    async with open_world() as world:
+        content = await world.open(b"a")
+        await world.read(content, 0, 100)
+        await world.leave(content)
+        await world.listings.remove([content.inode])
+        assert world.store.usage.files == 0
+        assert world.tree.child(ROOT, b"a") is None
