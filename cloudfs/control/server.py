@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,7 +105,12 @@ def _bind(path: Path, mode: int) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Take away what a daemon that was killed left behind. LocalIOError where one listens."""
+    """Take away what a daemon that was killed left behind.
+
+    LocalIOError where one listens, or where it is no socket at all (connecting to a file is refused too).
+    """
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise LocalIOError(f"{path} is not a socket; choose another [control] socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:

@@ -237,5 +237,6 @@ def desk_in_thread(directory: Path, cloud: MemoryCloud) -> Iterator[Desk]:
         yield box[0][0]
     finally:
         if box and thread.is_alive():
-            trio.from_thread.run_sync(box[0][0].ended.set, trio_token=box[0][1])
+            desk, token = box[0]
+            token.run_sync_soon(desk.ended.set)
         thread.join(10)
