@@ -205,7 +205,13 @@ class Mount:
         }
         pins = Pins(self.tree, self._listings, self._transfers)
         self._cache = CloudFileCache(
-            self.tree, self._store, self._transfers, listings=self._listings, pins=pins, uris=uris
+            self.tree,
+            self._store,
+            self._transfers,
+            listings=self._listings,
+            pins=pins,
+            uris=uris,
+            changes=self._changes,
         )
         self._states = FileSyncStates(self.tree, self._store, self._transfers)
         status = MountStatus(

@@ -92,7 +92,8 @@ class Desk:
         self.settings = Settings(self.database)
         journal = Journal(self.database)
         self.events = EventLog(journal)
-        self.tree = Tree(self.database, Topic[TreeChange](), uid=1000, gid=1000, gallery=[b"Photos"])
+        self.changes = Topic[TreeChange]()
+        self.tree = Tree(self.database, self.changes, uid=1000, gid=1000, gallery=[b"Photos"])
         self.store = Store(directory, self.database, size=size, min_free=0, is_pinned=self.tree.is_pinned)
         self.listings = Listings(self.tree, self.store, cloud, timeout_s=5)
         uris = Uris(self.config.mount.bundle, os.fsencode(self.config.mount.path))
@@ -107,7 +108,13 @@ class Desk:
         )
         self.pins = Pins(self.tree, self.listings, self.transfers)
         self.cache = CloudFileCache(
-            self.tree, self.store, self.transfers, listings=self.listings, pins=self.pins, uris=uris
+            self.tree,
+            self.store,
+            self.transfers,
+            listings=self.listings,
+            pins=self.pins,
+            uris=uris,
+            changes=self.changes,
         )
         self.readiness = CloudReadiness(lambda: cloud.stat(b""))
         self.engine = Engine(

@@ -1,0 +1,153 @@
+"""CloudFileCache over the layers below: what stop and cleanCache keep, drop and tell; pins; URIs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from cloudfs.model.errors import AccessRefused, InvalidUri, NotFound, TryAgain
+from cloudfs.model.node import ROOT
+from cloudfs.model.uri import MediaId
+from cloudfs.tree.changes import AttributesChanged
+from tests.control.desk import MIB, Desk, open_desk
+from tests.servers.memory_cloud import MemoryCloud
+
+SIZE = 8 * MIB
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def cloud() -> MemoryCloud:
+    cloud = MemoryCloud()
+    cloud.put(b"large", bytes(SIZE))
+    cloud.put(b"folder/sub/deep", b"deep")
+    cloud.put(b"folder/file", b"file")
+    cloud.put(b"Photos/1.jpg", b"jpeg")
+    return cloud
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, cloud: MemoryCloud) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path, cloud) as desk:
+        yield desk
+
+
+async def start_and_hold(desk: Desk, cloud: MemoryCloud) -> int:
+    """A download of which some bytes have come and more do not."""
+    inode = await desk.cache.resolve(b"large")
+    cloud.chunk_latency_s = 0.02
+    desk.cache.start(inode)
+    await until(desk, inode, at_least=1)
+    return inode
+
+
+async def until(desk: Desk, inode: int, *, at_least: int) -> None:
+    with trio.fail_after(PATIENCE_S):
+        while desk.store.held_bytes(inode) < at_least:
+            await trio.sleep(0.005)
+
+
+async def test_stop_drops_what_came(desk: Desk, cloud: MemoryCloud) -> None:
+    inode = await start_and_hold(desk, cloud)
+    with desk.changes.subscribe() as news:
+        await desk.cache.stop(inode, need_clean=True)
+        assert news.receive_nowait() == AttributesChanged(inode)
+    assert desk.store.held_bytes(inode) == 0
+    assert not desk.cache.is_running(inode)
+
+
+async def test_stop_without_clean_keeps_it_and_the_next_start_resumes(desk: Desk, cloud: MemoryCloud) -> None:
+    inode = await start_and_hold(desk, cloud)
+    await desk.cache.stop(inode, need_clean=False)
+    kept = desk.store.held_bytes(inode)
+    assert 0 < kept < SIZE
+    served = cloud.bytes_served
+    cloud.chunk_latency_s = 0
+    desk.cache.start(inode)
+    await until(desk, inode, at_least=SIZE)
+    assert cloud.bytes_served - served <= SIZE - kept
+
+
+async def test_stop_of_an_idle_file_drops_partial_content_only(desk: Desk, cloud: MemoryCloud) -> None:
+    inode = await start_and_hold(desk, cloud)
+    await desk.cache.stop(inode, need_clean=False)
+    await desk.cache.stop(inode, need_clean=True)
+    assert desk.store.held_bytes(inode) == 0
+    cloud.chunk_latency_s = 0
+    desk.cache.start(inode)
+    await until(desk, inode, at_least=SIZE)
+    await desk.cache.stop(inode, need_clean=True)
+    assert desk.store.held_bytes(inode) == SIZE
+
+
+async def test_clean_cache_leaves_readers_their_bytes(desk: Desk) -> None:
+    inode = await desk.cache.resolve(b"folder/file")
+    version = desk.tree.node(inode).version
+    assert version is not None
+    content = await desk.store.open(inode, version)
+    await desk.transfers.need(content, 0, 4)
+    with desk.changes.subscribe() as news:
+        await desk.cache.clean_cache(inode)
+        assert news.receive_nowait() == AttributesChanged(inode)
+    assert desk.store.held_bytes(inode) == 0
+    await desk.transfers.need(content, 0, 4)
+    assert desk.store.read_at(content, 0, 4) == b"file"
+    await desk.store.close(content)
+    await desk.cache.clean_cache(inode)  # not cached: done
+
+
+async def test_a_pin_of_a_folder_above_counts(desk: Desk) -> None:
+    folder = await desk.cache.resolve(b"folder")
+    await desk.cache.set_pin(folder, True)
+    deep = await desk.cache.resolve(b"folder/sub/deep")
+    await until(desk, deep, at_least=4)
+    with pytest.raises(TryAgain):
+        await desk.cache.clean_cache(deep)
+    assert desk.store.held_bytes(deep) == 4
+    await desk.cache.set_pin(folder, False)
+    await desk.cache.clean_cache(deep)
+    assert desk.store.held_bytes(deep) == 0
+
+
+async def test_one_pinned_files_failure_holds_up_no_other(desk: Desk, cloud: MemoryCloud) -> None:
+    cloud.fail("list_folder", AccessRefused("403", status=403), path=b"folder/sub", times=None)
+    await desk.cache.set_pin(ROOT, True)
+    for path in (b"folder/file", b"Photos/1.jpg"):
+        inode = await desk.cache.resolve(path)
+        await until(desk, inode, at_least=4)
+
+
+async def test_folders_are_no_files(desk: Desk) -> None:
+    folder = await desk.cache.resolve(b"folder")
+    with pytest.raises(InvalidUri):
+        desk.cache.start(folder)
+    with pytest.raises(InvalidUri):
+        await desk.cache.stop(folder, need_clean=True)
+    with pytest.raises(InvalidUri):
+        await desk.cache.clean_cache(folder)
+
+
+async def test_only_folders_never_listed_are_listed(desk: Desk, cloud: MemoryCloud) -> None:
+    await desk.cache.resolve(b"folder/sub/deep")
+    listed = [call.path for call in cloud.calls if call.method == "list_folder"]
+    assert listed == [b"", b"folder", b"folder/sub"]
+    cloud.calls.clear()
+    with pytest.raises(NotFound):
+        await desk.cache.resolve(b"folder/nothing")
+    with pytest.raises(NotFound):
+        await desk.cache.resolve(b"folder/file/below")
+    assert cloud.calls == []
+
+
+async def test_uris(desk: Desk) -> None:
+    photo = await desk.cache.resolve(b"Photos/1.jpg")
+    uri = desk.cache.media_uri(photo)
+    assert uri is not None
+    assert await desk.cache.resolve(desk.cache.parse(uri)) == photo
+    assert desk.cache.uri_of(photo) == "file://com.example.files/data/storage/el2/cloud/Photos/1.jpg"
+    assert desk.cache.media_uri(await desk.cache.resolve(b"folder/file")) is None
+    with pytest.raises(NotFound):
+        await desk.cache.resolve(MediaId(99))
