@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import trio
 
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud, Content, Lane
 from cloudfs.model.errors import NetworkUnavailable, NotFound, VersionChanged
 from cloudfs.transfers.announcing import Announcer
+from cloudfs.transfers.dispatcher import Dispatcher
 from cloudfs.transfers.download import Download, Flying
-from cloudfs.transfers.fetch_plan import Pace
 from cloudfs.tree.tree import Tree
 
 
 class Carrier:
-    """Does the I/O of flights.
-
-    on_pause: called when a flight gives its connection back before another try.
-    most: how many background flights there may be, for the pace.
-    """
+    """Does the I/O of flights; the dispatcher hears of each connection that is free again."""
 
     def __init__(
         self,
@@ -28,18 +22,13 @@ class Carrier:
         store: Store,
         cloud: Cloud,
         announcer: Announcer,
-        *,
-        pace: Pace,
-        on_pause: Callable[[], None],
-        most: Callable[[], int],
+        dispatcher: Dispatcher,
     ) -> None:
         self._tree = tree
         self._store = store
         self._cloud = cloud
         self._announcer = announcer
-        self._pace = pace
-        self._on_pause = on_pause
-        self._most = most
+        self._dispatcher = dispatcher
 
     async def carry(self, download: Download, flight: Flying) -> None:
         """Bring the flight's range, trying again while its patience lasts.
@@ -54,7 +43,7 @@ class Carrier:
                     await self._try(download, flight)
                 finally:
                     flight.on_air = False
-                    self._on_pause()
+                    self._dispatcher.wake()
 
     async def _try(self, download: Download, flight: Flying) -> None:
         content = download.content
@@ -70,7 +59,7 @@ class Carrier:
                 download.become_serial(flight)
             await self._receive(download, flight, body)
         if flight.stop == stop and flight.position == stop and flight.patience.last is None:
-            self._pace.landed(stop - first, trio.current_time() - began, self._most())
+            self._dispatcher.landed(stop - first, trio.current_time() - began)
 
     async def _receive(self, download: Download, flight: Flying, body: Content) -> None:
         async for chunk in body.chunks():

@@ -170,7 +170,9 @@ class Download:
     def next_background(self, pace: Pace) -> Fetch | None:
         """The next fetch that nobody waits for: towards the whole file, or ahead of readers."""
         content = self.content
-        if self.is_paused or content.is_stale or (self.transfer and self.transfer.is_finishing):
+        if self.is_paused or content.is_stale or not self.is_wanted:
+            return None
+        if self.transfer is not None and self.transfer.is_finishing:
             return None
         if self.transfer is None:
             return ahead(content.held, self.flights, self._windows(), pace.fetch_bytes)

@@ -11,40 +11,36 @@ import copy
 import logging
 from collections.abc import Callable
 from itertools import count
-from weakref import WeakKeyDictionary
 
 import trio
 
 from cloudfs.cache.content import Content
 from cloudfs.cache.store import Store
-from cloudfs.clouds.base import Cloud, Lane
+from cloudfs.clouds.base import Cloud
 from cloudfs.events import EventLog
 from cloudfs.model.enums import Priority
 from cloudfs.model.errors import (
     CloudfsError,
     ContentNotFound,
     LocalStorageFull,
-    NotFound,
     Stopped,
     TryAgain,
     VersionChanged,
-    WrongContent,
 )
 from cloudfs.transfers.announcing import Announcer
 from cloudfs.transfers.carrying import Carrier
-from cloudfs.transfers.choosing import Queue, choose_background, choose_demanded
-from cloudfs.transfers.download import Download, Flying, Past
-from cloudfs.transfers.fetch_plan import Fetch, Pace
+from cloudfs.transfers.choosing import Queue
+from cloudfs.transfers.dispatcher import Dispatcher
+from cloudfs.transfers.download import Download, Flying
+from cloudfs.transfers.downloads import Downloads
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.read_ahead import LARGEST_WINDOW
-from cloudfs.transfers.retry import Patience
 from cloudfs.transfers.transfer import Step, Transfer, TransferState, TransferStatus
+from cloudfs.transfers.versions import Versions
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
 
-_ADOPTIONS = 3  # a file that changes faster than it can be asked for is an error in the end
-_MOST_FLIGHTS = 256  # those that pause before another try included
 _SHARE_OF_PATIENCE = 0.9  # the cause comes before the reader's own deadline strikes
 
 
@@ -69,38 +65,29 @@ class Transfers:
     ) -> None:
         self._tree = tree
         self._store = store
-        self._cloud = cloud
         self._listings = listings
         self._announcer = Announcer(tree, events, uri_of)
-        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
         self._max_waiters = max_waiters
-        self._pace = Pace()
-        self._carrier = Carrier(
-            tree,
-            store,
-            cloud,
-            self._announcer,
-            pace=self._pace,
-            on_pause=self._wake,
-            most=lambda: self._slots(Lane.BULK),
-        )
-        self._downloads: dict[Content, Download] = {}
-        self._past: WeakKeyDictionary[Content, Past] = WeakKeyDictionary()
-        self._transfers: dict[int, Transfer] = {}
+        self._downloads = Downloads(store)
         self._queue = Queue()
+        self._dispatcher = Dispatcher(
+            cloud,
+            self._downloads,
+            self._queue,
+            patience_s=timeout_s * _SHARE_OF_PATIENCE,
+            begin=self._begin,
+            fly=self._fly,
+            close=self._close,
+        )
+        self._carrier = Carrier(tree, store, cloud, self._announcer, self._dispatcher)
+        self._versions = Versions(store, listings)
+        self._transfers: dict[int, Transfer] = {}
         self._order = count()
-        self._beginning = 0
         self._waiters = 0
-        self._something = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Dispatch until cancelled; what is under way then is resumed by the next start of each file."""
-        async with trio.open_nursery() as nursery:
-            task_status.started()
-            while True:
-                await self._something.wait()
-                self._something = trio.Event()
-                self._dispatch(nursery)
+        await self._dispatcher.run(task_status=task_status)
 
     # --- what callers ask for ---
 
@@ -126,7 +113,7 @@ class Transfers:
             return
         self._transfers[inode] = transfer
         self._queue.put(transfer)
-        self._wake()
+        self._dispatcher.wake()
 
     async def hydrate(self, inode: int, priority: Priority) -> None:
         """`start`, and wait for the end. Raises the cause of a failure, or Stopped.
@@ -174,24 +161,24 @@ class Transfers:
         self.note_read(content, start, stop)
         while not content.holds(start, stop):
             self._refuse(content, start, stop)
-            await self._wait(self._download(content), start, min(stop, content.size))
+            await self._wait(self._downloads.of(content), start, min(stop, content.size))
 
     def note_read(self, content: Content, start: int, stop: int) -> None:
         """A program reads held bytes: under `on_open = "ranges"` read-ahead goes on from there."""
         if content.is_whole or content.is_stale:
             return
-        streams = self._past_of(content).streams
+        streams = self._downloads.past_of(content).streams
         streams.note_read(start, stop, min(LARGEST_WINDOW, self._store.window(content) // 4))
         windows = streams.windows(content.size)
-        if content not in self._downloads and windows and content.missing(*windows[0]):
-            self._download(content)
-            self._wake()
+        if self._downloads.get(content) is None and windows and content.missing(*windows[0]):
+            self._downloads.of(content)
+            self._dispatcher.wake()
 
     def cause(self, content: Content) -> CloudfsError | None:
         """What fetching this content is held up by at the moment, or met a moment ago."""
         download = self._downloads.get(content)
         bears_with = download.cause() if download is not None else None
-        return bears_with or self._past_of(content).failure(0, content.size)
+        return bears_with or self._downloads.past_of(content).failure(0, content.size)
 
     def check_fits(self, inode: int) -> None:
         """Raise LocalStorageFull where the rest of a file can't fit, whatever is evicted. NotFound."""
@@ -203,7 +190,8 @@ class Transfers:
         transfer = self._transfers.get(inode)
         if transfer is not None:
             return max(transfer.processed, self._store.held_bytes(inode)), transfer.size
-        for content, download in self._downloads.items():
+        for download in self._downloads:
+            content = download.content
             if content.inode == inode and not content.detached and download.flights:
                 return content.held_bytes, content.size
         return None
@@ -216,9 +204,8 @@ class Transfers:
 
     def _refuse(self, content: Content, start: int, stop: int) -> None:
         """Raise where waiting makes no sense; begin a failed transfer anew where it does."""
-        past = self._past_of(content)
-        if content.is_stale:
-            raise VersionChanged("the file was replaced in the cloud before this part of it came")
+        self._refuse_stale(content)
+        past = self._downloads.past_of(content)
         failure = past.failure(start, stop)
         if failure is not None:
             raise copy.copy(failure) from failure
@@ -228,79 +215,24 @@ class Transfers:
             past.begins_again = False
             self.start(content.inode, Priority.OPENED)
 
+    def _refuse_stale(self, content: Content) -> None:
+        """What lacks of a replaced version can't come; the tree may still have to hear of the new one."""
+        if content.is_stale:
+            self._listings.begin_refresh(content.inode)
+            raise VersionChanged("the file was replaced in the cloud before this part of it came")
+
     async def _wait(self, download: Download, start: int, stop: int) -> None:
         demand = download.wait_for(start, stop)
         self._waiters += 1
-        self._wake()
+        self._dispatcher.wake()
         try:
             await demand.done.wait()
         finally:
             self._waiters -= 1
             download.leave(demand)
-            self._wake()
+            self._dispatcher.wake()
         if demand.error is not None:
             raise copy.copy(demand.error) from demand.error
-
-    def _past_of(self, content: Content) -> Past:
-        past = self._past.get(content)
-        if past is None:
-            past = self._past[content] = Past()
-        return past
-
-    def _download(self, content: Content) -> Download:
-        """The content's download, which is one of its users."""
-        download = self._downloads.get(content)
-        if download is None:
-            self._store.keep(content)
-            download = self._downloads[content] = Download(content, self._past_of(content))
-        return download
-
-    # --- the dispatcher ---
-
-    def _wake(self) -> None:
-        self._something.set()
-
-    def _slots(self, lane: Lane) -> int:
-        return max(1, self._cloud.max_connections - lane)
-
-    def _dispatch(self, nursery: trio.Nursery) -> None:
-        """Start whatever may be started now."""
-        for download in [download for download in self._downloads.values() if not download.is_wanted]:
-            download.cancel_all()
-        while self._on_air() < self._slots(Lane.DEMAND):
-            chosen = choose_demanded(self._downloads.values())
-            if chosen is None:
-                break
-            self._launch(nursery, *chosen)
-        while self._has_background_slot():
-            choice = choose_background(
-                self._downloads.values(), self._queue, self._pace, self._slots(Lane.BULK)
-            )
-            if choice is None:
-                break
-            if isinstance(choice, Transfer):
-                self._queue.remove(choice)
-                self._beginning += 1
-                nursery.start_soon(self._begin, choice)
-            else:
-                self._launch(nursery, *choice)
-        for download in [download for download in self._downloads.values() if download.is_idle]:
-            del self._downloads[download.content]
-            nursery.start_soon(self._close, download.content)
-
-    def _on_air(self) -> int:
-        return sum(flight.on_air for download in self._downloads.values() for flight in download.flights)
-
-    def _has_background_slot(self) -> bool:
-        """Flights that pause before another try leave their slot to others, up to a bound of tasks."""
-        flights = [flight for download in self._downloads.values() for flight in download.flights]
-        background = sum(flight.on_air and not flight.urgent for flight in flights) + self._beginning
-        is_free = background < min(self._slots(Lane.BULK), self._pace.parallel)
-        return is_free and len(flights) < _MOST_FLIGHTS
-
-    def _launch(self, nursery: trio.Nursery, download: Download, fetch: Fetch) -> None:
-        flight = download.take_off(fetch, Patience(self._patience_s, once=(WrongContent,)))
-        nursery.start_soon(self._fly, download, flight)
 
     async def _fly(self, download: Download, flight: Flying) -> None:
         """One flight, from its request to what follows from its end."""
@@ -315,7 +247,7 @@ class Transfers:
             error = CloudfsError("a bug; the log has its traceback")
         download.flights.remove(flight)
         download.settling += 1
-        self._wake()
+        self._dispatcher.wake()
         try:
             if error is not None:
                 await self._met(download, flight, error)
@@ -323,7 +255,7 @@ class Transfers:
                 await self._landed(download)
         finally:
             download.settling -= 1
-            self._wake()
+            self._dispatcher.wake()
 
     async def _close(self, content: Content) -> None:
         await self._store.close(content)
@@ -339,8 +271,7 @@ class Transfers:
         except CloudfsError as error:
             await self._fail(transfer, error)
         finally:
-            self._beginning -= 1
-            self._wake()
+            self._dispatcher.begun()
 
     async def _open(self, transfer: Transfer) -> None:
         """From queued to running. An open whose file does not fit is read as under `ranges`, silently."""
@@ -351,13 +282,13 @@ class Transfers:
         try:
             if transfer.has_ended:
                 return
-            past = self._past_of(content)
+            past = self._downloads.past_of(content)
             past.failures.clear()
             past.begins_again = False
             if not content.is_whole and not await self._admit(transfer, content):
                 return
             transfer.begin(content.size, content.held_bytes)
-            download = self._download(content)
+            download = self._downloads.of(content)
             download.transfer = transfer
             self._announcer.say(transfer)
             if content.is_whole:
@@ -375,8 +306,9 @@ class Transfers:
             transfer.take(Step.FAIL, error)
             del self._transfers[transfer.inode]
             return False
-        if transfer.has_ended:
+        if transfer.has_ended or content.is_stale:
             self._store.waive(content)
+            self._refuse_stale(content)
             return False
         return True
 
@@ -387,14 +319,14 @@ class Transfers:
         transfer.take(step, error)
         self._queue.remove(transfer)
         del self._transfers[transfer.inode]
-        for download in self._downloads.values():
+        for download in self._downloads:
             if download.transfer is transfer:
                 download.transfer = None
                 download.cancel_unwanted()
                 self._store.waive(download.content)
                 download.past.begins_again = step is Step.FAIL and not isinstance(error, LocalStorageFull)
         self._announcer.say(transfer)
-        self._wake()
+        self._dispatcher.wake()
 
     async def _fail(self, transfer: Transfer, error: CloudfsError) -> None:
         if not transfer.has_ended:
@@ -420,7 +352,7 @@ class Transfers:
         if isinstance(error, VersionChanged):
             if content.is_stale or download.is_paused:
                 return  # another flight met it first
-            hindrance = await self._adopt(download)
+            hindrance = await self._versions.adopt(download)
             if hindrance is None:
                 await self._landed(download)  # where the new version is empty nothing else ends it
                 return
@@ -437,34 +369,3 @@ class Transfers:
             await self._fail(transfer, error)
         else:
             await self._announcer.note_error(content.inode, error)
-
-    async def _adopt(self, download: Download) -> CloudfsError | None:
-        """Go over to the cloud's present version, if nobody has seen a byte of the old one.
-
-        Returns None once that is done, else why it can't be: a VersionChanged where it is too late.
-        """
-        content, past = download.content, download.past
-        too_late = VersionChanged("the file was replaced in the cloud while it came")
-        if not self._store.is_untouched(content) or past.adoptions == _ADOPTIONS:
-            return too_late
-        past.adoptions += 1
-        download.is_paused = True
-        download.cancel_all()
-        try:
-            node = await self._listings.adopt(content.inode)
-            if node.version is None or not self._store.is_untouched(content):
-                return too_late
-            content.rebase(node.version)
-            if download.transfer is not None:
-                download.transfer.size = content.size
-                self._store.waive(content)
-                await self._store.admit(content, content.size)
-            download.wake_all()
-        except NotFound:
-            return ContentNotFound("the cloud no longer has the file")
-        except CloudfsError as error:
-            return error
-        finally:
-            download.is_paused = False
-            self._wake()
-        return None

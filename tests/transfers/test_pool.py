@@ -65,7 +65,7 @@ async def test_several_ranges_fly_at_once_and_leave_connections_free(
         node = await world.node(b"a")
         world.transfers.start(node.inode, Priority.ASKED)
         while not world.events.ends(node.inode):
-            most = max(most, world.transfers._on_air())
+            most = max(most, world.transfers._dispatcher.on_air)
             await trio.sleep(0.001)
         assert 8 <= most <= cloud.max_connections - 2
         assert cloud.bytes_served == 64 * MIB
@@ -237,7 +237,7 @@ async def test_a_cancelled_reader_leaves_nothing_behind(open_world: OpenWorld, c
         assert content.wanted == []
         await world.leave(content)
         cloud.gate.set()
-        await until(lambda: not world.transfers._downloads)
+        await until(lambda: not len(world.transfers._downloads))
         assert not world.store.is_in_use(content.inode)
 
 
@@ -464,7 +464,7 @@ async def test_stop_drops_the_partial_content(open_world: OpenWorld, cloud: Memo
         await world.transfers.stop(inode, keep_partial=False)
         assert world.events.ends(inode) == [State.STOPPED]
         assert world.store.held_bytes(inode) == 0
-        await until(lambda: not world.transfers._downloads)
+        await until(lambda: not len(world.transfers._downloads))
         assert world.store.usage.used == 0
         said = len(world.events.said)
         await world.transfers.stop(inode, keep_partial=False)
@@ -477,7 +477,7 @@ async def test_stopped_content_that_is_kept_is_resumed(open_world: OpenWorld, cl
     async with open_world() as world:
         inode = await half_way(world, cloud, b"a")
         await world.transfers.stop(inode, keep_partial=True)
-        await until(lambda: not world.transfers._downloads)
+        await until(lambda: not len(world.transfers._downloads))
         held = world.store.held_bytes(inode)
         assert held > MIB
         served = cloud.bytes_served
@@ -512,7 +512,7 @@ async def test_readers_go_on_after_a_stop(open_world: OpenWorld, cloud: MemoryCl
         assert world.store.held_bytes(inode) == 0
         said = len(world.events.said)
         await world.leave(content)
-        await until(lambda: not world.transfers._downloads)
+        await until(lambda: not len(world.transfers._downloads))
         assert len(world.events.said) == said
         assert world.store.usage.used == 0
 
@@ -664,6 +664,6 @@ async def test_random_reads_and_faults_give_right_bytes_or_an_error(
                 )
             assert content.wanted == []
             await world.leave(content)
-        assert not world.transfers._downloads
+        assert not len(world.transfers._downloads)
         assert not any(world.store.is_in_use(content.inode) for content in contents)
         assert world.store._space.reserved == 0

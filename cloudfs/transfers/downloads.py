@@ -1,0 +1,50 @@
+"""The downloads under way, one a content, and what is remembered of contents between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+from cloudfs.cache.content import Content
+from cloudfs.cache.store import Store
+from cloudfs.transfers.download import Download, Past
+
+
+class Downloads:
+    """Each is one user of its content, from `of` until who gets it from `take_idle` closes the content."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._downloads: dict[Content, Download] = {}
+        self._past: WeakKeyDictionary[Content, Past] = WeakKeyDictionary()
+
+    def __iter__(self) -> Iterator[Download]:
+        return iter(self._downloads.values())
+
+    def __len__(self) -> int:
+        return len(self._downloads)
+
+    def get(self, content: Content) -> Download | None:
+        return self._downloads.get(content)
+
+    def of(self, content: Content) -> Download:
+        """The content's download; a new one where there is none. The content must have a user."""
+        download = self._downloads.get(content)
+        if download is None:
+            self._store.keep(content)
+            download = self._downloads[content] = Download(content, self.past_of(content))
+        return download
+
+    def past_of(self, content: Content) -> Past:
+        """Its memory, which ends with the last who has the content."""
+        past = self._past.get(content)
+        if past is None:
+            past = self._past[content] = Past()
+        return past
+
+    def take_idle(self) -> list[Content]:
+        """Forget the downloads that have nothing to do any more, and hand over their contents."""
+        idle = [content for content, download in self._downloads.items() if download.is_idle]
+        for content in idle:
+            del self._downloads[content]
+        return idle
