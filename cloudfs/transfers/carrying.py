@@ -54,7 +54,7 @@ class Carrier:
         request = self._cloud.read(self._path(content.inode), content.version, first, stop, lane)
         async with request as body:
             if (body.start, body.stop) != (first, stop):
-                if download.is_serial and flight.position != 0:
+                if download.stream in download.flights and download.stream is not flight:
                     return  # another flight brings the whole file already
                 download.become_serial(flight)
             await self._receive(download, flight, body)
@@ -77,6 +77,7 @@ class Carrier:
         start, stop = flight.position, flight.position + len(chunk)
         if not content.holds(start, stop):
             await self._store.write_at(content, start, chunk)
+            flight.patience.progressed()
         flight.came(len(chunk))
         download.arrived(start, stop)
         transfer = download.transfer

@@ -50,7 +50,6 @@ class Flying(Flight):
         self.position += count
         self.received += count
         self.rate = self.received / max(trio.current_time() - self.began, 1e-3)
-        self.patience.progressed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +92,19 @@ class Download:
     """All fetching of one content, for a transfer, for readers, or for both.
 
     transfer: the one that fills the file, None while only what is read is fetched.
-    is_serial: the server knows no ranges, so one stream brings everything.
+    is_serial: the server knows no ranges, so one stream brings everything; `stream` is that flight.
     is_paused: nothing new is to be fetched (the version is being asked for).
     settling: flights that are over, but not what follows from their end.
     """
 
-    def __init__(self, content: Content, past: Past) -> None:
+    def __init__(self, content: Content, past: Past, *, is_serial: bool = False) -> None:
         self.content = content
         self.past = past
         self.demands: list[Demand] = []
         self.flights: list[Flying] = []
         self.transfer: Transfer | None = None
-        self.is_serial = False
+        self.is_serial = is_serial
+        self.stream: Flying | None = None
         self.is_paused = False
         self.settling = 0
         self._cursor = 0
@@ -195,7 +195,7 @@ class Download:
 
     def become_serial(self, stream: Flying) -> None:
         """The server sent the whole file: this flight brings all of it, the others are of no use."""
-        self.is_serial = True
+        self.is_serial, self.stream = True, stream
         stream.position, stream.stop = 0, self.content.size
         for flight in self.flights:
             if flight is not stream:

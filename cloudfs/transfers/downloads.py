@@ -7,14 +7,16 @@ from weakref import WeakKeyDictionary
 
 from cloudfs.cache.content import Content
 from cloudfs.cache.store import Store
+from cloudfs.clouds.base import Cloud
 from cloudfs.transfers.download import Download, Past
 
 
 class Downloads:
     """Each is one user of its content, from `of` until who gets it from `take_idle` closes the content."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, cloud: Cloud) -> None:
         self._store = store
+        self._cloud = cloud
         self._downloads: dict[Content, Download] = {}
         self._past: WeakKeyDictionary[Content, Past] = WeakKeyDictionary()
 
@@ -32,7 +34,9 @@ class Downloads:
         download = self._downloads.get(content)
         if download is None:
             self._store.keep(content)
-            download = self._downloads[content] = Download(content, self.past_of(content))
+            is_serial = self._cloud.capabilities.ranges is False
+            download = Download(content, self.past_of(content), is_serial=is_serial)
+            self._downloads[content] = download
         return download
 
     def past_of(self, content: Content) -> Past:

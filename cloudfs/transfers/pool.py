@@ -68,7 +68,7 @@ class Transfers:
         self._listings = listings
         self._announcer = Announcer(tree, events, uri_of)
         self._max_waiters = max_waiters
-        self._downloads = Downloads(store)
+        self._downloads = Downloads(store, cloud)
         self._queue = Queue()
         self._dispatcher = Dispatcher(
             cloud,
