@@ -124,12 +124,14 @@ class Maps:
                 await self._something.wait()
                 with trio.move_on_after(SAVE_AFTER_S):
                     await self._plenty.wait()
-                await self._save_all()
+                if not await self._save_all():
+                    await trio.sleep(_RETRY_S)
         finally:
             with trio.CancelScope(shield=True):
                 await self._save_all()
 
-    async def _save_all(self) -> None:
+    async def _save_all(self) -> bool:
+        """Commit what there is. Returns whether that went well; else it stays to be done."""
         self._something, self._plenty, self._unsaved_bytes = trio.Event(), trio.Event(), 0
         uses, self._uses = self._uses, {}
         try:
@@ -139,8 +141,10 @@ class Maps:
                 await self._rows.touch(uses.items())
         except CloudfsError as error:
             log.warning("what the cache holds can't be recorded: %s", error.reason)
+            self._uses = uses | self._uses
             self._something.set()
-            await trio.sleep(_RETRY_S)
+            return False
+        return True
 
     def _row(self, content: Content, file_id: str, durable: bool) -> ContentRow:
         return ContentRow(
