@@ -29,6 +29,7 @@ class ListingBuilder:
         self._path = path
         self._names = path.split(b"/") if path else []
         self._own: Resource | None = None
+        self._prefix: str | None = None  # the folder's own href, which most servers begin each child's with
         self._entries: dict[bytes, RemoteEntry] = {}
         self._left_out: list[str] = []
         self._left_out_count = 0
@@ -38,16 +39,23 @@ class ListingBuilder:
     def add(self, resources: Iterable[Resource]) -> None:
         for resource in resources:
             try:
-                names = self._base.names(resource.href)
+                self._place(resource)
             except UnusableHref as fault:
                 self._note(resource.href, str(fault))
-                continue
-            if names == self._names:
-                self._own = resource
-            elif names[:-1] == self._names:
-                self._add_child(names[-1], resource)
-            else:
-                self._note(resource.href, "it is not in this folder")
+
+    def _place(self, resource: Resource) -> None:
+        href = resource.href
+        if self._prefix is not None and href.startswith(self._prefix):
+            self._add_child(self._base.name(href[len(self._prefix) :]), resource)
+            return
+        names = self._base.names(href)
+        if names == self._names:
+            self._own = resource
+            self._prefix = href if href.endswith("/") else None
+        elif names[:-1] == self._names:
+            self._add_child(names[-1], resource)
+        else:
+            raise UnusableHref("it is not in this folder")
 
     def own(self) -> Resource:
         """What the answer says of the very resource that was asked for.

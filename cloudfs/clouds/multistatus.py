@@ -7,7 +7,7 @@ quadratic time) before they cost anything. Limits are far above what honest serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from xml.parsers import expat
 
 from cloudfs.model.errors import WrongContent
@@ -34,17 +34,37 @@ _ETAG = "DAV: getetag"
 _QUOTA_AVAILABLE = "DAV: quota-available-bytes"
 _QUOTA_USED = "DAV: quota-used-bytes"
 _FILE_ID = "http://owncloud.org/ns fileid"
+_USUAL_STATUS = "HTTP/1.1 200 OK"
 _PROPERTIES = frozenset((_CONTENT_LENGTH, _LAST_MODIFIED, _ETAG, _QUOTA_AVAILABLE, _QUOTA_USED, _FILE_ID))
 
-# Where each element that means something stands, seen from the root.
-_IN_RESPONSE = [_MULTISTATUS, _RESPONSE]
-_IN_PROPSTAT = [*_IN_RESPONSE, _PROPSTAT]
-_IN_PROP = [*_IN_PROPSTAT, _PROP]
-_IN_RESOURCETYPE = [*_IN_PROP, _RESOURCETYPE]
+
+# Which element the parser is in; from _AT_HREF on its text means something. Plain numbers, as an enum's
+# members cost half as much again for the whole listing.
+_AT_ELSEWHERE = 0
+_AT_DOCUMENT = 1
+_AT_MULTISTATUS = 2
+_AT_RESPONSE = 3
+_AT_PROPSTAT = 4
+_AT_PROP = 5
+_AT_RESOURCETYPE = 6
+_AT_COLLECTION = 7
+_AT_HREF = 8
+_AT_STATUS = 9
+_AT_PROPSTAT_STATUS = 10
+_AT_PROPERTY = 11
+
+# Where each child leads from each element; any other name leads elsewhere, and stays there.
+_CHILDREN: dict[int, dict[str, int]] = {at: {} for at in range(_AT_PROPERTY + 1)} | {
+    _AT_DOCUMENT: {_MULTISTATUS: _AT_MULTISTATUS},
+    _AT_MULTISTATUS: {_RESPONSE: _AT_RESPONSE},
+    _AT_RESPONSE: {_HREF: _AT_HREF, _STATUS: _AT_STATUS, _PROPSTAT: _AT_PROPSTAT},
+    _AT_PROPSTAT: {_STATUS: _AT_PROPSTAT_STATUS, _PROP: _AT_PROP},
+    _AT_PROP: {_RESOURCETYPE: _AT_RESOURCETYPE} | dict.fromkeys(_PROPERTIES, _AT_PROPERTY),
+    _AT_RESOURCETYPE: {_COLLECTION: _AT_COLLECTION},
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """One response of a multistatus, its text as sent but for white space around it.
 
     href: still percent-coded, absolute or a path.
@@ -78,8 +98,9 @@ class MultistatusParser:
         self._parser.CharacterDataHandler = self._characters
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._fed = 0
-        self._path: list[str] = []
-        self._text: list[str] | None = None
+        self._at = _AT_DOCUMENT
+        self._above: list[int] = []
+        self._text: list[str] = []
         self._text_length = 0
         self._done: list[Resource] = []
         self._count = 0
@@ -114,31 +135,27 @@ class MultistatusParser:
         raise WrongContent("the listing has a DOCTYPE, as no multistatus does")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        path = self._path
-        if not path and name != _MULTISTATUS:
-            raise WrongContent(f"the answer is no multistatus but a <{name[:80]}>")
-        if len(path) >= MAX_DEPTH:
-            raise WrongContent(f"the listing is nested deeper than {MAX_DEPTH} elements")
-        depth = len(path)
-        if name == _RESPONSE and depth == 1:
-            self._hrefs, self._status, self._found = [], None, {}
-        elif name == _PROPSTAT and path == _IN_RESPONSE:
-            self._propstat, self._propstat_status = {}, None
-        elif depth == 4 and path == _IN_PROP:
-            if name in _PROPERTIES:
-                self._text, self._text_length = [], 0
-            elif name == _RESOURCETYPE:
-                self._propstat[_RESOURCETYPE] = ""
-        elif name == _COLLECTION and path == _IN_RESOURCETYPE:
-            self._propstat[_RESOURCETYPE] = _COLLECTION
-        elif (name in (_HREF, _STATUS) and path == _IN_RESPONSE) or (
-            name == _STATUS and path == _IN_PROPSTAT
-        ):
+        above = self._above
+        above.append(self._at)
+        at = self._at = _CHILDREN[self._at].get(name, _AT_ELSEWHERE)
+        if at >= _AT_HREF:
             self._text, self._text_length = [], 0
-        path.append(name)
+        elif at == _AT_ELSEWHERE:
+            if above[-1] == _AT_DOCUMENT:
+                raise WrongContent(f"the answer is no multistatus but a <{name[:80]}>")
+            if len(above) > MAX_DEPTH:
+                raise WrongContent(f"the listing is nested deeper than {MAX_DEPTH} elements")
+        elif at == _AT_PROPSTAT:
+            self._propstat, self._propstat_status = {}, None
+        elif at == _AT_RESPONSE:
+            self._hrefs, self._status, self._found = [], None, {}
+        elif at == _AT_RESOURCETYPE:
+            self._propstat[_RESOURCETYPE] = ""
+        elif at == _AT_COLLECTION:
+            self._propstat[_RESOURCETYPE] = _COLLECTION
 
     def _characters(self, text: str) -> None:
-        if self._text is None:
+        if self._at < _AT_HREF:
             return
         self._text_length += len(text)
         if self._text_length > MAX_TEXT:
@@ -146,30 +163,21 @@ class MultistatusParser:
         self._text.append(text)
 
     def _end(self, name: str) -> None:
-        path = self._path
-        path.pop()
-        if self._text is not None:
-            self._take_text(name, "".join(self._text).strip())
-        elif name == _PROPSTAT and path == _IN_RESPONSE:
+        at = self._at
+        self._at = self._above.pop()
+        if at == _AT_PROPERTY:
+            self._propstat[name] = "".join(self._text).strip()
+        elif at == _AT_HREF:
+            self._hrefs.append("".join(self._text).strip())
+        elif at == _AT_PROPSTAT_STATUS:
+            self._propstat_status = _status_code("".join(self._text))
+        elif at == _AT_STATUS:
+            self._status = _status_code("".join(self._text))
+        elif at == _AT_PROPSTAT:
             if self._propstat_status == 200:
                 self._found |= self._propstat
-        elif name == _RESPONSE and len(path) == 1:
+        elif at == _AT_RESPONSE:
             self._finish()
-
-    def _take_text(self, name: str, text: str) -> None:
-        """A text element ended (one of its children would be no text, and ends here unheard)."""
-        depth = len(self._path)
-        if depth == 4 and name in _PROPERTIES:
-            self._propstat[name] = text
-        elif depth == 3 and name == _STATUS:
-            self._propstat_status = _status_code(text)
-        elif depth == 2 and name == _STATUS:
-            self._status = _status_code(text)
-        elif depth == 2 and name == _HREF:
-            self._hrefs.append(text)
-        else:
-            return
-        self._text = None
 
     def _finish(self) -> None:
         self._count += len(self._hrefs)
@@ -194,6 +202,8 @@ class MultistatusParser:
 
 def _status_code(line: str) -> int | None:
     """The number of `HTTP/1.1 200 OK`."""
+    if line == _USUAL_STATUS:
+        return 200
     parts = line.split(None, 2)
     if len(parts) < 2 or not parts[1].isdecimal() or len(parts[1]) != 3:
         return None

@@ -64,6 +64,21 @@ class BaseUrl:
             raise UnusableHref("it lies outside the mount's URL")
         return segments[depth:]
 
+    def name(self, segment: str) -> bytes:
+        """The name that one segment of an href stands for; a folder's may end in "/".
+
+        Raises UnusableHref where it is more or less than one segment, has a query, or is no name.
+        """
+        if "?" in segment or "#" in segment:
+            raise UnusableHref("it has a query or fragment")
+        segment = segment.removesuffix("/")
+        if "/" in segment:
+            raise UnusableHref("it is not in this folder")
+        name = unquote_to_bytes(segment)
+        if (fault := name_fault(name)) is not None:
+            raise UnusableHref(fault)
+        return name
+
     def _path_on_our_host(self, href: str) -> str:
         try:
             is_ours = origin_of(href) == self.origin
