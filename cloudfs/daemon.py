@@ -51,14 +51,14 @@ from cloudfs.fuse.open_files import OpenPolicy
 from cloudfs.fuse.session import Session, SessionOptions
 from cloudfs.fuse.xattrs import Facts
 from cloudfs.model.enums import CloudState, Scope
-from cloudfs.model.errors import CloudfsError, NotFound, Unauthorized
+from cloudfs.model.errors import AccessRefused, CloudfsError, NotFound, Unauthorized
 from cloudfs.model.node import ROOT
 from cloudfs.model.uri import Uris
 from cloudfs.sync.engine import Engine
 from cloudfs.sync.reappearance import Reappearance
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
-from cloudfs.tree.changes import TreeChange
+from cloudfs.tree.changes import AttributesChanged, TreeChange
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -154,6 +154,7 @@ class Mount:
             size=config.cache.size,
             min_free=config.cache.min_free,
             is_pinned=self.tree.is_pinned,
+            held_changed=lambda inode: self._changes.publish(AttributesChanged(inode)),
         )
 
         # The cloud, and what moves between it and here.
@@ -168,7 +169,13 @@ class Mount:
         self._cloud = WebDav(config.cloud.url, http)
         self._readiness = CloudReadiness(self._probe_root)
         self._quota = QuotaMemory(self._cloud)
-        self._listings = Listings(self.tree, self._store, self._cloud, timeout_s=timeout_s)
+        self._listings = Listings(
+            self.tree,
+            self._store,
+            self._cloud,
+            timeout_s=timeout_s,
+            root_answered=self._root_answered,
+        )
         self._transfers = Transfers(
             self.tree,
             self._store,
@@ -211,7 +218,6 @@ class Mount:
             listings=self._listings,
             pins=pins,
             uris=uris,
-            changes=self._changes,
         )
         self._states = FileSyncStates(self.tree, self._store, self._transfers)
         status = MountStatus(
@@ -336,6 +342,12 @@ class Mount:
             self._readiness.unreachable()
         else:
             self._readiness.answered()
+
+    def _root_answered(self, failure: CloudfsError | None) -> None:
+        if failure is None:
+            self._readiness.ready()
+        elif isinstance(failure, AccessRefused) or failure.status == 503:
+            self._readiness.root_refused(failure)
 
     def _uri_of(self, inode: int) -> str | None:
         try:

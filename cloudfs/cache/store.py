@@ -35,6 +35,8 @@ class Store:
 
     size, min_free: bytes that it may use, and that must stay free on its disk.
     is_pinned: whether an inode's content is to stay.
+    held_changed: told of an inode of which more or less is held now: when a file was fetched whole, at
+    the last close, when content goes. Must not block.
     boot: the running boot of the machine.
     """
 
@@ -46,6 +48,7 @@ class Store:
         size: int,
         min_free: int,
         is_pinned: Callable[[int], bool],
+        held_changed: Callable[[int], None] = lambda inode: None,
         boot: str | None = None,
     ) -> None:
         self._boot = boot_id() if boot is None else boot
@@ -53,7 +56,7 @@ class Store:
         self._files = ContentFiles(directory)
         self._maps = Maps(self._rows, self._files, self._boot)
         self._space = Space(directory, size=size, min_free=min_free)
-        self._held = HeldBytes(self._rows)
+        self._held = HeldBytes(self._rows, held_changed)
         self._contents: dict[int, Content] = {}
         self._eviction = Eviction(
             rows=self._rows,
@@ -204,6 +207,8 @@ class Store:
             await self._maps.sync(content)
         except OSError as error:
             raise LocalIOError(f"the cache file can't be synced ({error.strerror})") from error
+        if not content.detached:
+            self._held.note(content.inode, content.held_bytes)
 
     async def discard(self, *inodes: int) -> None:
         """Drop what is held of these files, whatever it is worth; row first, then the file.

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from cloudfs.cache.store import Store
 from cloudfs.cloudsync.pins import Pins
-from cloudfs.events import Topic
 from cloudfs.model.entry import RemotePath
 from cloudfs.model.enums import Listing, Priority
 from cloudfs.model.errors import InvalidUri, NotFound, TryAgain
@@ -17,7 +16,6 @@ from cloudfs.model.node import Node
 from cloudfs.model.uri import MediaId, Uris, media_uri
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
-from cloudfs.tree.changes import AttributesChanged, TreeChange
 from cloudfs.tree.tree import Tree
 
 # Told of the deepest known entry of a path before it is said that nothing is there, or a folder is listed;
@@ -44,16 +42,13 @@ class CloudFileCache:
         listings: Listings,
         pins: Pins,
         uris: Uris,
-        changes: Topic[TreeChange],
     ) -> None:
-        """changes: told of files whose content went away, for the kernel remembers how much was held."""
         self._tree = tree
         self._store = store
         self._transfers = transfers
         self._listings = listings
         self._pins = pins
         self._uris = uris
-        self._changes = changes
 
     # --- URIs ---
 
@@ -132,7 +127,6 @@ class CloudFileCache:
         """
         self._file(inode)
         await self._transfers.stop(inode, keep_partial=not need_clean)
-        self._changes.publish(AttributesChanged(inode))
 
     async def clean_cache(self, inode: int) -> None:
         """Drop the content and keep the placeholder; programs that have it open go on reading.
@@ -145,7 +139,6 @@ class CloudFileCache:
         # An open file is fetched further for its readers alone; a transfer would bring back what goes.
         await self._transfers.stop(inode, keep_partial=True)
         await self._store.discard(inode)
-        self._changes.publish(AttributesChanged(inode))
 
     async def set_pin(self, inode: int, pinned: bool) -> None:
         """Set or clear the entry's own pin; what is pinned begins to come, and all below a folder.

@@ -7,7 +7,7 @@ come whole was not observed; nothing is removed here but by `remove`, which a sy
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -23,18 +23,30 @@ from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
 
+_SHARE_OF_PATIENCE = 0.8  # the cause comes before the deadline of who waits strikes
+
 
 class Listings:
     """Asks the cloud, tells the tree, and drops the content that became stale by it.
 
-    timeout_s: how long an idempotent request is tried again before its failure counts.
+    timeout_s: `[cloud] timeout`; an idempotent request is tried again for most of it before its failure
+    counts. root_answered: told how the cloud answered to a listing of its root: None, or the failure.
     """
 
-    def __init__(self, tree: Tree, store: Store, cloud: Cloud, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        store: Store,
+        cloud: Cloud,
+        *,
+        timeout_s: float,
+        root_answered: Callable[[CloudfsError | None], None] = lambda failure: None,
+    ) -> None:
         self._cloud = cloud
         self._tree = tree
         self._store = store
-        self._timeout_s = timeout_s
+        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._root_answered = root_answered
         self._lists: Joining[Observation] = Joining(self._list)
         self._stats: Joining[Node] = Joining(self._refresh)
 
@@ -80,7 +92,7 @@ class Listings:
 
     async def adopt(self, inode: int) -> Node:
         """`refresh` for a file of which nobody has seen a byte: it keeps its inode, whatever its version."""
-        entry = await retried(lambda: self._cloud.stat(self._tree.path(inode)), self._timeout_s)
+        entry = await retried(lambda: self._cloud.stat(self._tree.path(inode)), self._patience_s)
         return await self._tree.observe_one(inode, entry, lambda _: False)
 
     async def adopt_move(self, old: int, new: int) -> None:
@@ -98,18 +110,22 @@ class Listings:
     async def _list(self, inode: int) -> Observation:
         try:
             # The path is made anew for each try: the folder may have been moved meanwhile.
-            listing = await retried(lambda: self._cloud.list_folder(self._tree.path(inode)), self._timeout_s)
-        except NotFound:
-            if inode != ROOT:
+            listing = await retried(lambda: self._cloud.list_folder(self._tree.path(inode)), self._patience_s)
+        except CloudfsError as failure:
+            if inode == ROOT:
+                self._root_answered(failure)
+            elif isinstance(failure, NotFound):
                 self.begin_parent(inode)
             raise
+        if inode == ROOT:
+            self._root_answered(None)
         observation = await self._tree.observe(inode, listing, self._store.is_in_use)
         await self._discard(observation.changed)
         return observation
 
     async def _refresh(self, inode: int) -> Node:
         before = self._tree.node(inode)
-        entry = await retried(lambda: self._cloud.stat(self._tree.path(inode)), self._timeout_s)
+        entry = await retried(lambda: self._cloud.stat(self._tree.path(inode)), self._patience_s)
         node = await self._tree.observe_one(inode, entry, self._store.is_in_use)
         if node.inode == inode and before.version != node.version:
             await self._discard([inode])

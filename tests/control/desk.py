@@ -44,7 +44,7 @@ from cloudfs.sync.engine import Engine
 from cloudfs.sync.reappearance import Reappearance
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
-from cloudfs.tree.changes import TreeChange
+from cloudfs.tree.changes import AttributesChanged, TreeChange
 from cloudfs.tree.tree import Tree
 from tests.servers.memory_cloud import MemoryCloud
 
@@ -94,7 +94,14 @@ class Desk:
         self.events = EventLog(journal)
         self.changes = Topic[TreeChange]()
         self.tree = Tree(self.database, self.changes, uid=1000, gid=1000, gallery=[b"Photos"])
-        self.store = Store(directory, self.database, size=size, min_free=0, is_pinned=self.tree.is_pinned)
+        self.store = Store(
+            directory,
+            self.database,
+            size=size,
+            min_free=0,
+            is_pinned=self.tree.is_pinned,
+            held_changed=lambda inode: self.changes.publish(AttributesChanged(inode)),
+        )
         self.listings = Listings(self.tree, self.store, cloud, timeout_s=5)
         uris = Uris(self.config.mount.bundle, os.fsencode(self.config.mount.path))
         self.transfers = Transfers(
@@ -114,7 +121,6 @@ class Desk:
             listings=self.listings,
             pins=self.pins,
             uris=uris,
-            changes=self.changes,
         )
         self.readiness = CloudReadiness(lambda: cloud.stat(b""))
         self.engine = Engine(
