@@ -6,8 +6,10 @@ for signals. A service that fails ends the daemon, which unmounts on its way out
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -29,7 +31,7 @@ from cloudfs.cloudsync.mount_info import MountStatus, StateRows, StatusSources
 from cloudfs.cloudsync.pins import Pins
 from cloudfs.cloudsync.quota_memory import QuotaMemory
 from cloudfs.cloudsync.readiness import CloudReadiness
-from cloudfs.config import Login, MountConfig, read_credentials
+from cloudfs.config import Login, MountConfig, read_credentials, socket_directory
 from cloudfs.control.callers import Permissions
 from cloudfs.control.cloud_file_cache import cloud_file_cache_methods, download_methods
 from cloudfs.control.cloud_sync import cloud_sync_methods
@@ -64,6 +66,7 @@ from cloudfs.tree.tree import Tree
 log = logging.getLogger(__name__)
 
 DATABASE_NAME = "cloudfs.db"
+ANSWER_S = 2.0  # for the answer to a client that asked for the unmount
 
 
 class Service(Protocol):
@@ -93,6 +96,7 @@ async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
     Raises ConfigError where the credentials can't be had, MountFailed where the mountpoint can't be used,
     LocalIOError where the cache can't (or another daemon uses it); nothing stays mounted then.
     """
+    _prepare_process()
     login = await trio.to_thread.run_sync(read_credentials, config)
     with claim(config.cache.path, config.mount.path):
         async with AsyncExitStack() as stack:
@@ -102,6 +106,16 @@ async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
             for service in mount.services:
                 await stack.enter_async_context(running(service))
             await mount.serve(ready)
+
+
+def _prepare_process() -> None:
+    """What a process needs that holds many files open and makes many small objects at once."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each open file costs a descriptor
+    # Nodes and listings hold no cycles. By its defaults the collector would look through all of them again
+    # and again while a large folder is listed, and stall whoever waits.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _open_database(stack: AsyncExitStack, path: Path) -> Database:
@@ -128,6 +142,13 @@ def _credentials(login: Login | None) -> Credentials | None:
     return BasicCredentials(login.username, login.secret)
 
 
+def _socket_directory() -> Path | None:
+    try:
+        return socket_directory()
+    except ValueError:
+        return None  # no runtime directory: nobody looks there
+
+
 class Mount:
     """One mount's parts, built once from its configuration and handed to each other.
 
@@ -142,6 +163,7 @@ class Mount:
         settings = Settings(database)
         device = Device(config.device, config.cloud.url)
         self._end = trio.Event()
+        self._is_unmounting = False
 
         # What is known and kept.
         self._changes: Topic[TreeChange] = Topic()
@@ -283,6 +305,7 @@ class Mount:
             cache=self._cache,
             syncs=self._syncs,
             confirm=engine.confirm,
+            unmount=self._unmount,
             end=self._end.set,
         )
         methods = [
@@ -298,6 +321,7 @@ class Mount:
             Methods(methods, Permissions(config.control.grant)),
             events=self._events,
             may_read=mode_bits.may_read,
+            directory=_socket_directory(),
         )
 
     async def serve(self, ready: Callable[[], None]) -> None:
@@ -315,7 +339,17 @@ class Mount:
     async def _serve_kernel(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self._session.run(task_status=task_status)
         log.info("the mount was taken away")
+        with trio.move_on_after(ANSWER_S if self._is_unmounting else 0):
+            await self._end.wait()  # who asked for it is answered first
         self._end.set()
+
+    async def _unmount(self) -> None:
+        self._is_unmounting = True
+        try:
+            await self._session.unmount()
+        except CloudfsError:
+            self._is_unmounting = False
+            raise
 
     async def _end_on_signal(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

@@ -2,7 +2,7 @@
 
 from cloudfs.config.credentials import Login, read_credentials
 from cloudfs.config.faults import ConfigError, Fault
-from cloudfs.config.loading import load, located, require_supported
+from cloudfs.config.loading import load, located, require_supported, socket_directory
 from cloudfs.config.options import parse_options
 from cloudfs.config.settings import (
     CacheSettings,
@@ -42,4 +42,5 @@ __all__ = [
     "parse_options",
     "read_credentials",
     "require_supported",
+    "socket_directory",
 ]

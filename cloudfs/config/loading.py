@@ -95,17 +95,20 @@ def _complete(config: MountConfig, path: Path, faults: list[Fault]) -> MountConf
     if config.control.socket is not None:
         return config
     try:
-        socket = _default_socket(name)
+        socket = socket_directory() / f"{name}.sock"
     except ValueError as error:
         faults.append(Fault(("control", "socket"), str(error), "set control.socket to a path of your own"))
         return config
     return replace(config, control=replace(config.control, socket=socket))
 
 
-def _default_socket(name: str) -> Path:
-    """INTERFACE section 3. ValueError where the system has no runtime directory."""
+def socket_directory() -> Path:
+    """Where control sockets are unless told otherwise (INTERFACE section 3).
+
+    ValueError where the system has no runtime directory.
+    """
     runtime = Path("/run") if os.getuid() == 0 else xdg_directory("XDG_RUNTIME_DIR")
-    return runtime / "cloudfs" / f"{name}.sock"
+    return runtime / "cloudfs"
 
 
 def _expand_paths(section: T, table: str, name: str, faults: list[Fault]) -> T:

@@ -57,7 +57,9 @@ class OfScope(msgspec.Struct, forbid_unknown_fields=True):
 class MountServices:
     """What Mount.* calls.
 
-    confirm: lets the scope's next sync carry out the deletes it holds. end: begins the daemon's orderly end.
+    confirm: lets the scope's next sync carry out the deletes it holds.
+    unmount: takes the mount away, unless programs use it (TryAgain). end: begins the daemon's orderly end,
+    under the programs that use the mount where it is still there.
     """
 
     status: MountStatus
@@ -65,6 +67,7 @@ class MountServices:
     cache: CloudFileCache
     syncs: Mapping[Scope, FileSync]
     confirm: Callable[[Scope], Awaitable[None]]
+    unmount: Callable[[], Awaitable[None]]
     end: Callable[[], None]
 
 
@@ -110,6 +113,9 @@ def mount_methods(services: MountServices) -> list[AnyMethod]:
         pending = services.status.pending
         if pending and not params.force:
             raise TryAgain(f"{pending} changes are not in the cloud yet")
+        if not params.force:
+            call.begin_next()
+            await services.unmount()
         call.afterwards.append(services.end)
 
     return [

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from cloudfs.control.advertising import advertised
 from cloudfs.control.callers import Caller, peer_of
 from cloudfs.control.connection import Connection
 from cloudfs.control.methods import Methods
@@ -35,13 +36,16 @@ class ControlServer:
         *,
         events: EventLog,
         may_read: Callable[[Caller, int], bool],
+        directory: Path | None = None,
     ) -> None:
-        """path, mode: the socket's. may_read: whether a caller may read a file by its mode bits."""
+        """path, mode: the socket's. may_read: whether a caller may read a file by its mode bits.
+        directory: where clients look for sockets; one that lies elsewhere is advertised there."""
         self._path = path
         self._mode = mode
         self._methods = methods
         self._events = events
         self._may_read = may_read
+        self._directory = path.parent if directory is None else directory
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve. Raises LocalIOError where the socket can't be made, or another daemon listens on it.
@@ -51,9 +55,10 @@ class ControlServer:
         listener = _listen(self._path, self._mode)
         name = os.stat(self._path)
         try:
-            async with trio.open_nursery() as clients:
-                task_status.started()
-                await trio.serve_listeners(self._serve, [listener], handler_nursery=clients)
+            with advertised(self._path, self._directory):
+                async with trio.open_nursery() as clients:
+                    task_status.started()
+                    await trio.serve_listeners(self._serve, [listener], handler_nursery=clients)
         finally:
             _take_away(self._path, name)
 

@@ -37,7 +37,7 @@ from cloudfs.database.journal import Journal
 from cloudfs.database.settings import Settings
 from cloudfs.events import EventLog, Topic
 from cloudfs.model.enums import ErrorType, Scope
-from cloudfs.model.errors import CloudfsError
+from cloudfs.model.errors import CloudfsError, TryAgain
 from cloudfs.model.jsonrpc import Request
 from cloudfs.model.uri import Uris
 from cloudfs.sync.engine import Engine
@@ -82,6 +82,7 @@ class Desk:
         self.cloud = cloud
         self.device = Device()
         self.ended = trio.Event()
+        self.is_busy = False
         self.config = MountConfig(
             mount=MountSettings(path=directory / "mnt", name="desk"),
             cloud=CloudSettings(url="https://dav.example/me/"),
@@ -146,6 +147,10 @@ class Desk:
         self.lines: list[dict[str, Any]] = []  # notifications of calls made straight
         self._subscriptions: dict[Caller, Subscriptions] = {}
 
+    async def _unmount(self) -> None:
+        if self.is_busy:
+            raise TryAgain("programs have files open")
+
     def _sync(self, scope: Scope) -> FileSync:
         return FileSync(
             scope,
@@ -179,6 +184,7 @@ class Desk:
             self.cache,
             self.syncs,
             confirm=self.engine.confirm,
+            unmount=self._unmount,
             end=self.ended.set,
         )
         yield from mount_methods(services)

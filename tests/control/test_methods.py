@@ -341,6 +341,14 @@ async def test_umount_ends_the_daemon_after_the_answer(desk: Desk) -> None:
     assert desk.ended.is_set()
 
 
+async def test_umount_of_a_mount_in_use_is_refused_unless_forced(desk: Desk) -> None:
+    desk.is_busy = True
+    assert (await failure(desk, "Mount.umount")).code == 13900010
+    assert not desk.ended.is_set()
+    await desk.call("Mount.umount", force=True)
+    assert desk.ended.is_set()
+
+
 async def test_confirm_starts_a_sync(desk: Desk) -> None:
     await desk.call("Mount.confirm", scope="gallery")
     assert not desk.syncs[Scope.GALLERY].is_held
