@@ -283,9 +283,7 @@ class Mount:
                 config.hydration.on_open, DenyList(config.hydration.deny), self._hydration_begun
             ),
             facts=Facts(
-                file_state=self._states.state,
-                progress=self._transfers.progress,
-                held_bytes=self._store.held_bytes,
+                states=self._states,
                 uri=self._uri_of,
                 media_uri=self._cache.media_uri,
                 sync=lambda scope: self._syncs[scope].progress,

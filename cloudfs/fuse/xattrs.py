@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pyfuse3 import ENOATTR, FUSEError
 
-from cloudfs.model.enums import DownloadErrorType, FileSyncState, Kind, Location, Pin, Scope
+from cloudfs.cloudsync.file_sync_state import FileSyncStates
+from cloudfs.model.enums import DownloadErrorType, FileSyncState, Location, Pin, Scope
 from cloudfs.model.node import ROOT, Node
 from cloudfs.model.progress import SyncProgress
 from cloudfs.tree.tree import Tree
@@ -41,9 +42,7 @@ _LOCATION_NUMBER = {Location.LOCAL: b"1", Location.CLOUD: b"2", Location.PARTIAL
 class Facts:
     """Where the values come from; all by inode, all from memory.
 
-    file_state: FileSyncState of a file or folder.
-    progress: (processed, size) in bytes of the running transfer, None where none runs.
-    held_bytes: bytes of content held locally.
+    states: what a file's or folder's state, location and progress are.
     uri, media_uri: canonical URIs; None where the entry has none.
     sync: what FileSync (or GallerySync) said last.
     last_sync_time_ms: epoch milliseconds of its last success, 0 before the first.
@@ -51,9 +50,7 @@ class Facts:
     set_pin: sets the entry's own pin; setting it begins to hydrate and does not wait for the end.
     """
 
-    file_state: Callable[[int], FileSyncState]
-    progress: Callable[[int], tuple[int, int] | None]
-    held_bytes: Callable[[int], int]
+    states: FileSyncStates
     uri: Callable[[int], str | None]
     media_uri: Callable[[int], str | None]
     sync: Callable[[Scope], SyncProgress]
@@ -74,7 +71,7 @@ class Attributes:
         self._listed: dict[bytes, Getter] = {
             b"user.cloudfs.state": self._state,
             b"user.cloudfs.progress": self._progress,
-            b"user.cloudfs.location": lambda node: self._location(node).encode(),
+            b"user.cloudfs.location": lambda node: facts.states.location(node).encode(),
             b"user.cloudfs.error": self._error,
             b"user.cloudfs.uri": self._uri,
             _PIN: self._pin,
@@ -89,7 +86,7 @@ class Attributes:
             # What OpenHarmony's own programs ask for: answered by name, not listed.
             b"user.clouddisk.filesyncstate": self._state_number,
             b"user.clouddisk.placeholder": self._placeholder,
-            b"user.cloud.location": lambda node: _LOCATION_NUMBER[self._location(node)],
+            b"user.cloud.location": lambda node: _LOCATION_NUMBER[facts.states.location(node)],
             b"user.cloud.cloudid": _cloud_id,
         }
 
@@ -141,20 +138,13 @@ class Attributes:
     # --- the values ---
 
     def _state(self, node: Node) -> bytes:
-        return self._facts.file_state(node.inode).name.encode()
+        return self._facts.states.state(node.inode).name.encode()
 
     def _state_number(self, node: Node) -> bytes:
-        return b"%d" % self._facts.file_state(node.inode)
+        return b"%d" % self._facts.states.state(node.inode)
 
     def _progress(self, node: Node) -> bytes:
-        running = self._facts.progress(node.inode)
-        return b"%d/%d" % (running or (self._held(node), node.size))
-
-    def _location(self, node: Node) -> Location:
-        held = self._held(node)
-        if held >= node.size:  # a file of size 0 and a folder have nothing to fetch
-            return Location.BOTH
-        return Location.PARTIAL if held else Location.CLOUD
+        return b"%d/%d" % self._facts.states.progress(node)
 
     def _error(self, node: Node) -> bytes:
         return (node.error or DownloadErrorType.NO_ERROR.name).encode()
@@ -173,12 +163,10 @@ class Attributes:
         return (Pin.ALWAYS if is_pinned else Pin.AUTO).encode()
 
     def _placeholder(self, node: Node) -> bytes | None:
-        if self._location(node) is Location.BOTH:
+        if self._facts.states.location(node) is Location.BOTH:
             return None
-        return b"2" if self._facts.progress(node.inode) else b"1"
-
-    def _held(self, node: Node) -> int:
-        return self._facts.held_bytes(node.inode) if node.kind is Kind.FILE and node.size else 0
+        is_coming = self._facts.states.state(node.inode) is FileSyncState.DOWNLOADING
+        return b"2" if is_coming else b"1"
 
 
 def _root_only(value: Callable[[], object]) -> Getter:

@@ -17,6 +17,7 @@ import trio
 
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Quota
+from cloudfs.cloudsync.file_sync_state import FileSyncStates
 from cloudfs.config.settings import OnOpen
 from cloudfs.database.bridge import Database
 from cloudfs.database.journal import Journal
@@ -25,7 +26,7 @@ from cloudfs.fuse.callers import Caller, DenyList
 from cloudfs.fuse.open_files import OpenPolicy
 from cloudfs.fuse.session import Session, SessionOptions
 from cloudfs.fuse.xattrs import Facts
-from cloudfs.model.enums import FileSyncState, Priority, Scope, SyncState
+from cloudfs.model.enums import Priority, Scope, SyncState
 from cloudfs.model.node import Node
 from cloudfs.model.progress import SyncProgress
 from cloudfs.transfers.listings import Listings
@@ -126,9 +127,7 @@ async def mounted(
             transfers.start(inode, Priority.PINNED)
 
     facts = Facts(
-        file_state=lambda inode: _state(transfers, inode),
-        progress=transfers.progress,
-        held_bytes=store.held_bytes,
+        states=FileSyncStates(tree, store, transfers),
         uri=lambda inode: _uri(tree, inode),
         media_uri=lambda inode: _media_uri(tree.node(inode)),
         sync=lambda scope: SyncProgress(SyncState.COMPLETED),
@@ -163,10 +162,6 @@ async def mounted(
 
 def _uri(tree: Tree, inode: int) -> str:
     return f"file://com.example.files/{os.fsdecode(tree.path(inode))}"
-
-
-def _state(transfers: Transfers, inode: int) -> FileSyncState:
-    return FileSyncState.DOWNLOADING if transfers.progress(inode) else FileSyncState.COMPLETED
 
 
 def _media_uri(node: Node) -> str | None:
