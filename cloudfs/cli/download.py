@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cloudfs.cli.connection import CallFailed, Connection, lost
 from cloudfs.cli.failures import Exit, combined, exit_of_download_error
-from cloudfs.cli.mounts import Mount, find, is_media, uri_of
+from cloudfs.cli.mounts import Mount, find, is_media, reference_of, uri_of
 from cloudfs.cli.output import print_json, printable
 from cloudfs.cli.progress import Progress, open_progress
 from cloudfs.model.enums import DownloadErrorType, State
@@ -46,6 +46,8 @@ def run(arguments: argparse.Namespace) -> Exit:
             _stop(mount, transfers, keep_partial=arguments.keep_partial)
         else:
             _start(mount.connection, transfers, is_waiting=arguments.wait)
+        if arguments.json and (arguments.action == "stop" or not arguments.wait):
+            _learn_what_is_here(mount, transfers)
     if arguments.json:
         print_json([transfer.to_json() for transfer in transfers])
     return combined(transfer.exit_code for transfer in transfers)
@@ -102,6 +104,14 @@ def _finish(transfer: _Transfer, progress: Progress) -> None:
         case _:
             progress.end(transfer.target, f"failed: {transfer.error.name}")
             transfer.exit_code = exit_of_download_error(transfer.error)
+
+
+def _learn_what_is_here(mount: Mount, transfers: list[_Transfer]) -> None:
+    """How much of each accepted file is held: no event was waited for that would have told."""
+    for transfer in transfers:
+        if transfer.state is not State.FAILED:
+            row = mount.connection.call("Mount.state", paths=[reference_of(mount, transfer.target)])[0]
+            transfer.processed, transfer.size = row["processed"], row["size"]
 
 
 def _stop(mount: Mount, transfers: list[_Transfer], *, keep_partial: bool) -> None:

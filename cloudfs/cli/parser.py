@@ -122,13 +122,13 @@ def _add_mount_verbs(verbs: _Verbs) -> None:
 def _add_sync_verbs(verbs: _Verbs) -> None:
     sync = verbs.add(
         "sync",
-        "start or stop a sync, or ask when the last one completed",
+        "start or stop a sync, ask when the last one completed, or confirm deletions",
         examples=["cloudfs sync start --wait", "cloudfs sync stop --gallery", "cloudfs sync last --json"],
     )
     sync.add_argument(
         "action",
-        choices=["start", "stop", "last", "confirm", "restore"],
-        help="confirm carries out, restore undoes the deletions that the brake holds; both start a sync",
+        choices=["start", "stop", "last", "confirm"],
+        help="confirm: carry out the deletions that the brake holds, by a sync that it starts",
     )
     sync.add_argument("--gallery", action="store_true", help="the gallery folders instead of all else")
     sync.add_argument("--wait", action="store_true", help="until the sync has ended")

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
-from cloudfs.cli.failures import Exit
-from cloudfs.cli.mounts import find, reference_of
-from cloudfs.cli.output import human_share, human_size, print_json, print_table
+from cloudfs.cli.connection import CallFailed
+from cloudfs.cli.failures import Exit, combined
+from cloudfs.cli.mounts import Mount, find, reference_of
+from cloudfs.cli.output import human_share, human_size, print_json, print_table, printable
 
 _NO_ERROR = "NO_ERROR"
 
 
 def run(arguments: argparse.Namespace) -> Exit:
     with find(arguments.targets, arguments.socket) as mount:
-        paths = [reference_of(mount, target) for target in arguments.targets]
-        rows = mount.connection.call("Mount.state", paths=paths, recursive=arguments.recursive)
+        rows: list[dict[str, Any]] = []
+        exits = [_ask(mount, target, arguments.recursive, rows) for target in arguments.targets]
     if arguments.json:
         print_json(rows)
-    else:
+    elif rows:
         print_table(("STATE", "LOCATION", "LOCAL", "SIZE", "PIN", "PATH"), [_cells(row) for row in rows])
+    return combined(exits)
+
+
+def _ask(mount: Mount, target: str, recursive: bool, rows: list[dict[str, Any]]) -> Exit:
+    """One call a target, so that one that is not there hides no other; its rows are added."""
+    try:
+        rows += mount.connection.call("Mount.state", paths=[reference_of(mount, target)], recursive=recursive)
+    except CallFailed as failure:
+        print(f"cloudfs: {printable(target)}: {failure.message}", file=sys.stderr)
+        return failure.exit_code
     return Exit.DONE
 
 

@@ -40,7 +40,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"  pending    {status['pending']}"
     yield (f"  cache      {human_size(cache['used'])} of {human_size(cache['size'])}, {cache['files']} files")
     if status["held_deletes"]:
-        yield f"  held       {status['held_deletes']} deletions; cloudfs sync confirm | restore"
+        yield f"  held       {status['held_deletes']} deletions in the cloud; to apply: cloudfs sync confirm"
     for transfer in status["transfers"]:
         yield f"  {_ARROWS[transfer['direction']]} {_transfer(transfer)}"
 

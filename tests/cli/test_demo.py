@@ -46,9 +46,9 @@ class PretendedMount:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def getxattr(self, path: Path, name: str) -> bytes:
-        if name == "user.cloudfs.progress":
+        if name == "user.cloudfs.state":
             self.is_hydrated = self.hydrates
-            return b"1/2"
+            return b"COMPLETED"
         return b"both" if self.is_hydrated else b"cloud"
 
     def _mount(self, mountpoint: Path) -> None:

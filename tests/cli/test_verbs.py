@@ -71,11 +71,27 @@ def test_state_prints_a_table(
 def test_state_in_json_is_what_the_daemon_says(
     run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [row("/m/ä"), row("/m/b")]
-    daemon.methods["Mount.state"] = lambda _: rows
+    rows = {str(mountpoint): [row("/m/ä"), row("/m/ä/c")], "file://b/x": [row("/m/b")]}
+    daemon.methods["Mount.state"] = lambda params: rows[params["paths"][0]]
     assert run("state", mountpoint, "file://b/x", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == rows
-    assert daemon.asked()[0][1]["paths"] == [str(mountpoint), "file://b/x"]
+    assert json.loads(capsys.readouterr().out) == [row("/m/ä"), row("/m/ä/c"), row("/m/b")]
+
+
+def test_state_names_what_is_not_there_and_shows_the_rest(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def state(params: dict[str, Any]) -> list[dict[str, Any]]:
+        if params["paths"][0].endswith("none"):
+            raise Refusal(13900002, "No such file or directory.")
+        return [row("/m/a")]
+
+    daemon.methods["Mount.state"] = state
+    assert run("state", mountpoint / "none", mountpoint / "a", "--json") == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == [row("/m/a")]
+    assert printed.err == f"cloudfs: {mountpoint}/none: No such file or directory (13900002)\n"
+    assert run("state", mountpoint / "none") == 3
+    assert capsys.readouterr().out == ""
 
 
 def test_a_name_that_json_cannot_hold(
@@ -167,7 +183,7 @@ def test_the_path_decides(run: Run, start_daemon: StartDaemon, tmp_path: Path) -
     one, other = start_daemon(tmp_path / "one", "one"), start_daemon(tmp_path / "one" / "other", "other")
     for daemon in (one, other):
         daemon.methods["Mount.state"] = lambda _: []
-    assert run("state", tmp_path / "one/x", tmp_path / "one/otherwise") == 0
+    assert run("state", tmp_path / "one/x") == 0
     assert run("state", tmp_path / "one/other/x", "--socket", one.socket) == 0
     assert run("state", f"file://{tmp_path}/one/other/x%20y") == 0
     assert len(one.asked()) == 1
@@ -299,20 +315,21 @@ def test_sync_stop_waits_only_where_something_runs(
 ) -> None:
     daemon.methods |= {"GallerySync.on": lambda _: {"subscription": 1}, "GallerySync.stop": lambda _: None}
     daemon.after["GallerySync.on"] = [sync_event(4, name="GallerySync")]
-    assert run("sync", "stop", "--gallery", "--wait") == 0
+    assert run("sync", "stop", "--gallery", "--wait", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"state": "COMPLETED", "error": "NO_ERROR"}
     daemon.after["GallerySync.on"] = [sync_event(2, name="GallerySync")]
     daemon.after["GallerySync.stop"] = [sync_event(5, name="GallerySync")]
     assert run("sync", "stop", "--gallery", "--wait", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"state": "STOPPED", "error": "NO_ERROR"}
 
 
-def test_confirm_and_restore_name_their_scope(run: Run, daemon: FakeDaemon) -> None:
-    daemon.methods |= {"Mount.confirm": lambda _: None, "Mount.restore": lambda _: None}
+def test_confirm_names_its_scope(run: Run, daemon: FakeDaemon) -> None:
+    daemon.methods |= {"Mount.confirm": lambda _: None}
     assert run("sync", "confirm", "--gallery") == 0
-    assert run("sync", "restore") == 0
+    assert run("sync", "confirm") == 0
     assert daemon.asked() == [
         ("Mount.confirm", {"scope": "gallery"}),
-        ("Mount.restore", {"scope": "files"}),
+        ("Mount.confirm", {"scope": "files"}),
     ]
 
 
@@ -371,6 +388,27 @@ def test_download_stop_says_whether_to_keep(run: Run, daemon: FakeDaemon, mountp
     assert run("download", "stop", mountpoint / "a") == 0
     assert run("download", "stop", "--keep-partial", mountpoint / "a") == 0
     assert [params["needClean"] for _, params in daemon.asked()] == [True, False]
+
+
+def test_download_without_waiting_says_what_is_here(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.methods |= {
+        "CloudFileCache.start": lambda _: None,
+        "CloudFileCache.stop": lambda _: None,
+        "Mount.state": lambda _: [row("/m/a", "partial", processed=400)],
+    }
+    for action, state in (("start", "RUNNING"), ("stop", "STOPPED")):
+        assert run("download", action, mountpoint / "a", "--json") == 0
+        assert json.loads(capsys.readouterr().out) == [
+            {
+                "uri": f"file://{mountpoint}/a",
+                "state": state,
+                "processed": 400,
+                "size": 1000,
+                "error": "NO_ERROR",
+            }
+        ]
 
 
 def test_gallery_assets_go_by_download(run: Run, daemon: FakeDaemon) -> None:
