@@ -12,8 +12,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -78,11 +78,18 @@ class Service(Protocol):
 @asynccontextmanager
 async def running(service: Service) -> AsyncGenerator[None, None]:
     """A service for the length of the block. What it raises comes out of the block, by itself."""
-    try:
+    with _lone_errors():
         async with trio.open_nursery() as nursery:
             await nursery.start(service.run)
             yield
             nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def _lone_errors() -> Iterator[None]:
+    """Around a nursery: a failure that came alone goes on without the group about it."""
+    try:
+        yield
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
@@ -105,7 +112,8 @@ async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
             await mount.tree.load()
             for service in mount.services:
                 await stack.enter_async_context(running(service))
-            await mount.serve(ready)
+            with _lone_errors():
+                await mount.serve(ready)
 
 
 def _prepare_process() -> None:

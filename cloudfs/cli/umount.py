@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.mounts import Mount, find
 from cloudfs.cli.output import printable
-from cloudfs.fuse.mountpoint import is_mounted, unmount
+from cloudfs.fuse.mountpoint import is_dead, is_mounted, unmount
 from cloudfs.model.errors import CloudfsError, TryAgain
 
 PATIENCE_S = 30.0  # from the daemon's yes to the end of the mount
@@ -21,7 +20,7 @@ _LOOK_EVERY_S = 0.05
 
 def run(arguments: argparse.Namespace) -> Exit:
     asked = Path(os.path.abspath(arguments.mountpoint)) if arguments.mountpoint else None
-    if asked is not None and _is_dead(asked):
+    if asked is not None and is_mounted(asked) and is_dead(asked):
         _take_away(asked)
         return Exit.DONE
     with find([str(asked)] if asked else [], arguments.socket) as mount:
@@ -49,17 +48,6 @@ def _end(mount: Mount, asked: Path | None, arguments: argparse.Namespace) -> Non
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two paths name one mountpoint; the mount itself is not asked."""
     return one.name == other.name and os.path.realpath(one.parent) == os.path.realpath(other.parent)
-
-
-def _is_dead(mountpoint: Path) -> bool:
-    """Whether a daemon left its mount there and is gone."""
-    if not is_mounted(mountpoint):
-        return False
-    try:
-        os.stat(mountpoint)
-    except OSError as error:
-        return error.errno == errno.ENOTCONN
-    return False
 
 
 def _take_away(mountpoint: Path) -> None:

@@ -32,11 +32,7 @@ def prepare(mountpoint: Path) -> None:
     """
     if not os.path.exists(_DEVICE):
         raise MountFailed(f"there is no {_DEVICE}; load the kernel's module with: modprobe fuse")
-    try:
-        os.stat(mountpoint)
-    except OSError as error:
-        if error.errno != errno.ENOTCONN:
-            raise _unusable(mountpoint, error) from error
+    if is_dead(mountpoint):
         _free(mountpoint)
     if is_mounted(mountpoint):
         raise MountFailed(f"{mountpoint} is mounted already; end that with: cloudfs umount {mountpoint}")
@@ -59,6 +55,19 @@ def is_mounted(mountpoint: Path) -> bool:
     return found
 
 
+def is_dead(mountpoint: Path) -> bool:
+    """Whether a daemon left its mount there and is gone.
+
+    statfs(2), for the kernel answers it from no cache; stat(2) goes on as if nothing had happened for as
+    long as attributes are remembered.
+    """
+    try:
+        os.statvfs(mountpoint)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
 def unmount(mountpoint: Path) -> None:
     """End the mount as its user may (fusermount3(1)). TryAgain while programs use it; MountFailed."""
     result = _fusermount("-u", mountpoint)
@@ -74,13 +83,11 @@ def _free(mountpoint: Path) -> None:
     """The transport endpoint is not connected: a daemon died and left its mount behind."""
     _log.info("%s is the mount of a daemon that is gone; unmounting it", mountpoint)
     result = _fusermount("-uz", mountpoint)
-    try:
-        os.stat(mountpoint)
-    except OSError as error:
+    if is_dead(mountpoint):
         raise MountFailed(
             f"{mountpoint} is the mount of a daemon that is gone, and it could not be unmounted "
-            f"({result.stderr.strip() or error.strerror}); try: umount -l {mountpoint}"
-        ) from error
+            f"({result.stderr.strip() or 'it is still there'}); try: umount -l {mountpoint}"
+        )
 
 
 def _fusermount(option: str, mountpoint: Path) -> subprocess.CompletedProcess[str]:

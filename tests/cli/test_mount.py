@@ -247,16 +247,9 @@ def test_umount_that_does_not_end(
 
 
 def dead_mount(monkeypatch: pytest.MonkeyPatch, mountpoint: Path) -> None:
-    """What a daemon leaves that was killed: in the mount table, and ENOTCONN for whoever asks."""
-    real_stat = os.stat
-
-    def stat_of_dead(path: object, **options: object) -> os.stat_result:
-        if path == mountpoint:
-            raise OSError(107, os.strerror(107))
-        return real_stat(path, **options)  # type: ignore[arg-type]
-
+    """What a daemon leaves that was killed: in the mount table, and nobody answers for it."""
     monkeypatch.setattr(umount, "is_mounted", lambda path: path == mountpoint)
-    monkeypatch.setattr(os, "stat", stat_of_dead)
+    monkeypatch.setattr(umount, "is_dead", lambda path: path == mountpoint)
 
 
 def test_the_mount_of_a_dead_daemon_is_taken_away(
