@@ -22,7 +22,8 @@ import aiosqlite.core
 import outcome
 import trio
 
-from cloudfs.database.faults import DatabaseDamaged, translated
+from cloudfs.database.faults import DatabaseDamaged, is_full, translated
+from cloudfs.database.reserve import Reserve
 from cloudfs.database.schema import migrate
 from cloudfs.model.errors import LocalIOError
 
@@ -109,6 +110,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._reserve = Reserve(path)
         self._queue: list[_Request[Any]] = []
         self._queued = trio.Event()
         self._reader: sqlite3.Connection | None = None
@@ -135,8 +137,8 @@ class Database:
     async def commit(self, work: Work[T], *, durable: bool = False) -> T:
         """Run `work` in the writer's thread, within a transaction, and return its result once committed.
 
-        work: gets the connection; it may be called a second time after a rollback, so it must do nothing
-        but read and change the database.
+        work: gets the connection; it may be called again after a rollback, so it must do nothing but read
+        and change the database.
         durable: the commit survives power loss (synchronous=FULL), not only the end of the process.
 
         Cancelled before anything happened, or not at all. What `work` raises comes back to this caller
@@ -172,7 +174,7 @@ class Database:
 
     async def _prepare(self, writer: aiosqlite.Connection) -> None:
         try:
-            await _in_thread(writer, partial(_set_up, path=self._path))
+            await _in_thread(writer, partial(_set_up, path=self._path, reserve=self._reserve))
             self._reader = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=ro",
                 uri=True,
@@ -194,7 +196,7 @@ class Database:
         if not self._queue:
             self._queued = trio.Event()
         with trio.CancelScope(shield=True):
-            results = await _in_thread(writer, partial(_run_group, group=group))
+            results = await _in_thread(writer, partial(_run_reserved, group=group, reserve=self._reserve))
         for request, result in zip(group, results, strict=True):
             request.settle(result)
 
@@ -215,7 +217,8 @@ async def _in_thread(writer: aiosqlite.Connection, function: Work[T]) -> T:
     return await execute(function, writer._conn)
 
 
-def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+def _set_up(connection: sqlite3.Connection, path: Path, reserve: Reserve) -> None:
+    reserve.release()  # a full disk is no reason not to start
     # A log that is still there tells of an end without close (kill, power): look before trusting the file.
     log = path.with_name(path.name + "-wal")
     after_crash = log.exists() and log.stat().st_size > 0
@@ -228,24 +231,59 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
         if verdict != "ok":
             raise DatabaseDamaged(f"the database is damaged ({verdict})")
     migrate(connection)
+    reserve.hold()
 
 
 class _Undone(Exception):
-    """SQLite gave up the whole transaction while one work ran (disk full, I/O error)."""
+    """The whole transaction is given up while one work ran: the disk is full, or SQLite met an I/O error."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
         self.error = error
 
 
-def _run_group(connection: sqlite3.Connection, group: Sequence[_Request[Any]]) -> list[outcome.Outcome[Any]]:
-    """All works in one transaction; where that fails as a whole, each in one of its own."""
+def _run_reserved(
+    connection: sqlite3.Connection, group: Sequence[_Request[Any]], reserve: Reserve
+) -> list[outcome.Outcome[Any]]:
+    """All works in one transaction; where that fails as a whole, each in one of its own, in order.
+
+    A work that finds the disk full is done again on the room that is kept for it.
+    """
     try:
-        return _run_transaction(connection, group)
+        results = _run_transaction(connection, group)
+    except (sqlite3.Error, _Undone):
+        results = [
+            _run_alone(connection, request) or _run_on(reserve, connection, request) for request in group
+        ]
+    reserve.hold()
+    return results
+
+
+def _run_alone(connection: sqlite3.Connection, request: _Request[Any]) -> outcome.Outcome[Any] | None:
+    """One work in a transaction of its own; None where the disk is full."""
+    try:
+        (result,) = _run_transaction(connection, [request])
     except (sqlite3.Error, _Undone) as failure:
-        if len(group) == 1:
-            return [outcome.Error(failure.error if isinstance(failure, _Undone) else failure)]
-    return [result for request in group for result in _run_group(connection, [request])]
+        error = failure.error if isinstance(failure, _Undone) else failure
+        return None if is_full(error) else outcome.Error(error)
+    return result
+
+
+def _run_on(reserve: Reserve, connection: sqlite3.Connection, request: _Request[Any]) -> outcome.Outcome[Any]:
+    """One work on a disk that is full.
+
+    The log is merged into the file first, while there is room for that; from then on it is written anew in
+    its own place, so that small changes find room for as long as it takes.
+    """
+    reserve.release()
+    try:
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        (result,) = _run_transaction(connection, [request])
+    except sqlite3.Error as error:
+        return outcome.Error(error)
+    except _Undone as undone:
+        return outcome.Error(undone.error)
+    return result
 
 
 def _run_transaction(
@@ -269,7 +307,7 @@ def _run_work(connection: sqlite3.Connection, work: Work[Any]) -> outcome.Outcom
     connection.execute("SAVEPOINT work")
     result: outcome.Outcome[Any] = outcome.capture(work, connection)
     if isinstance(result, outcome.Error):
-        if not connection.in_transaction:
+        if not connection.in_transaction or is_full(result.error):
             raise _Undone(result.error)
         connection.execute("ROLLBACK TO work")
     connection.execute("RELEASE work")

@@ -21,6 +21,12 @@ class DatabaseTooNew(LocalIOError):
     """The file was written by a later cloudfs, whose tables this one does not know."""
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether it is SQLite's word for a full disk."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & _PRIMARY_CODE
+    return isinstance(error, sqlite3.Error) and code == sqlite3.SQLITE_FULL
+
+
 def translated(error: sqlite3.Error) -> CloudfsError:
     """The cause that an error of SQLite stands for, to be raised `from` it."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
