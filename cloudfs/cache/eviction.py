@@ -63,11 +63,12 @@ class Eviction:
                 break
         await self.remove([_shell(row) for row in chosen], freed=sum(row.held_bytes for row in chosen))
 
-    def evictable(self, enough: int) -> int:
-        """How many bytes may go, counted until they are `enough`."""
+    def evictable(self, enough: int, *, but: int) -> int:
+        """How many bytes of others than the inode `but` may go, counted until they are `enough`."""
         total = 0
         for row in self._candidates():
-            total += row.held_bytes
+            if row.inode != but:
+                total += row.held_bytes
             if total >= enough:
                 break
         return total

@@ -188,10 +188,10 @@ class Store:
         self._space.reserved -= content.reserved
         content.reserved = 0
 
-    def check_fits(self, count: int) -> None:
-        """Raise LocalStorageFull where `count` more bytes cannot fit, whatever may be evicted."""
-        lacking = count - self._space.room()
-        if lacking > 0 and self._eviction.evictable(lacking) < lacking:
+    def check_fits(self, inode: int, size: int) -> None:
+        """Raise LocalStorageFull where what lacks of a file cannot fit, whatever other file is evicted."""
+        lacking = size - self.held_bytes(inode) - self._space.room()
+        if lacking > 0 and self._eviction.evictable(lacking, but=inode) < lacking:
             raise LocalStorageFull("the cache, or its disk, has no room for this file")
 
     def window(self, content: Content) -> int:

@@ -183,7 +183,7 @@ class Transfers:
     def check_fits(self, inode: int) -> None:
         """Raise LocalStorageFull where the rest of a file can't fit, whatever is evicted. NotFound."""
         if inode not in self._transfers:
-            self._store.check_fits(self._tree.node(inode).size - self._store.held_bytes(inode))
+            self._store.check_fits(inode, self._tree.node(inode).size)
 
     def progress(self, inode: int) -> tuple[int, int] | None:
         """(processed, size) in bytes while the file is fetched, for a transfer or for readers; else None."""

@@ -244,6 +244,16 @@ async def test_least_recently_used_goes_first(open_store: OpenStore) -> None:
         assert store.usage.used <= 100
 
 
+async def test_a_file_cannot_make_room_for_itself(open_store: OpenStore) -> None:
+    async with open_store(size=100) as store:
+        content = await store.open(1, version(150))
+        await store.write_at(content, 0, body(80))
+        await store.close(content)
+        with pytest.raises(LocalStorageFull):
+            store.check_fits(1, 150)
+        store.check_fits(1, 100)
+
+
 async def test_pinned_and_open_files_stay(open_store: OpenStore) -> None:
     async with open_store(size=100, pinned=frozenset({1})) as store:
         await fill(store, 1, body(40))
@@ -253,10 +263,10 @@ async def test_pinned_and_open_files_stay(open_store: OpenStore) -> None:
         with pytest.raises(LocalStorageFull):
             await store.admit(content, 40)
         with pytest.raises(LocalStorageFull):
-            store.check_fits(40)
-        store.check_fits(20)
+            store.check_fits(3, 40)
+        store.check_fits(3, 20)
         await store.close(reader)
-        store.check_fits(40)
+        store.check_fits(3, 40)
         await store.admit(content, 40)
         await store.write_at(content, 0, body(40))
         await store.close(content)
