@@ -12,6 +12,7 @@ from cloudfs.model.enums import Kind, Scope
 from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotFound, Unauthorized
 from cloudfs.model.node import ROOT, Node
 from cloudfs.transfers.listings import Listings
+from cloudfs.tree.observation import Observation
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -21,13 +22,13 @@ class Walk:
     """Lists every folder of a scope, the ones that come up on the way too.
 
     What is new or changed is in the tree as soon as its folder's listing came whole; names that are gone
-    are only collected, in `vanished`, since they may come up in a folder listed later.
+    are only collected, in `vanished`, since they may come up in a folder listed later. A folder that is
+    not found is not gone by that: its parent is listed, whatever its scope, and says so or not.
     `failures` holds a cause for each folder that could not be listed; `ended_by` is the one that made
     going on pointless (no network, credentials refused, the root itself), if any.
     """
 
     def __init__(self, tree: Tree, listings: Listings, scope: Scope, *, parallel: int) -> None:
-        self.vanished: list[Node] = []
         self.failures: list[CloudfsError] = []
         self.ended_by: CloudfsError | None = None
         self._tree = tree
@@ -36,6 +37,13 @@ class Walk:
         self._parallel = parallel
         self._send, self._receive = trio.open_memory_channel[int](math.inf)
         self._open = 0
+        self._added: set[int] = set()
+        self._vanished: dict[int, Node] = {}
+
+    @property
+    def vanished(self) -> list[Node]:
+        """Names that their folders' listings no longer show."""
+        return list(self._vanished.values())
 
     async def run(self, folders: Iterable[int]) -> None:
         """Start from `folders`; returns when nothing is left to list, or going on is pointless."""
@@ -48,6 +56,9 @@ class Walk:
                 nursery.start_soon(self._work, nursery.cancel_scope)
 
     def _add(self, folder: int) -> None:
+        if folder in self._added:
+            return
+        self._added.add(folder)
         self._open += 1
         self._send.send_nowait(folder)
 
@@ -62,21 +73,38 @@ class Walk:
 
     async def _visit(self, folder: int) -> None:
         try:
-            observation = await self._listings.list_folder(folder)
+            self._take(await self._listings.list_folder(folder))
+        except NotFound as error:
+            await self._look_for(folder, error)
         except CloudfsError as error:
             self._failed(folder, error)
-            return
-        self.vanished += [node for node in observation.vanished if self._covers(node)]
+
+    def _take(self, observation: Observation) -> None:
+        self._vanished.update((node.inode, node) for node in observation.vanished if self._covers(node))
         for node in observation.added:
             if node.kind is Kind.FOLDER and self._covers(node):
                 self._add(node.inode)
+
+    async def _look_for(self, folder: int, error: NotFound) -> None:
+        """Whether the parent shows what can't be found; one that is not found itself has its own visit."""
+        try:
+            parent = self._tree.node(folder).parent
+            if parent is None and folder != ROOT:
+                return  # taken away meanwhile
+            if parent is not None:
+                self._take(await self._listings.list_folder(parent))
+        except NotFound:
+            return
+        except CloudfsError as other:
+            self._failed(folder, other)
+            return
+        if folder not in self._vanished:
+            self._failed(folder, error)
 
     def _covers(self, node: Node) -> bool:
         return self._tree.scope(node.inode) is self._scope
 
     def _failed(self, folder: int, error: CloudfsError) -> None:
-        if isinstance(error, NotFound) and folder != ROOT:
-            return  # its parent's listing says whether the name is gone
         self.failures.append(error)
         if folder == ROOT or isinstance(error, NetworkUnavailable | Unauthorized):
             self.ended_by = error

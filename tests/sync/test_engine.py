@@ -11,7 +11,7 @@ import trio
 from cloudfs.database.identities import Identities
 from cloudfs.database.settings import Settings
 from cloudfs.model.enums import ErrorType, Scope, SyncState
-from cloudfs.model.errors import AccessRefused, NetworkUnavailable
+from cloudfs.model.errors import AccessRefused, NetworkUnavailable, NotFound
 from cloudfs.model.node import ROOT
 from cloudfs.sync.engine import Engine, SyncOutcome
 from cloudfs.sync.reappearance import Reappearance
@@ -96,6 +96,30 @@ async def test_removes_what_a_whole_listing_lacks_and_nothing_on_an_error(tmp_pa
         assert it.names() == [b"d", b"e", b"kept"]
         assert it.names(b"d") == []
         assert it.names(b"e") == [b"inner"]
+
+
+async def test_a_folder_that_is_shown_but_not_found_stays_and_fails_the_sync(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        it.cloud.put(b"d/deep/inner", b"x")
+        await it.sync()
+        it.cloud.fail("list_folder", NotFound("404", status=404), path=b"d", times=None)
+        assert await it.sync() == SyncOutcome(SyncState.DOWNLOAD_FAILED)
+        assert it.names(b"d/deep") == [b"inner"]
+        it.cloud.heal()
+        it.cloud.remove(b"d")
+        assert await it.sync() == DONE
+        assert it.names() == []
+
+
+async def test_a_gallery_folder_that_the_cloud_lost_goes_by_its_own_scopes_sync(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        it.cloud.put(b"Photos/p", b"picture")
+        assert await it.sync() == await it.sync(Scope.GALLERY) == DONE
+        it.cloud.remove(b"Photos")
+        assert await it.sync() == DONE
+        assert it.names() == [b"Photos"], "FileSync does not touch the gallery"
+        assert await it.sync(Scope.GALLERY) == DONE
+        assert it.names() == []
 
 
 async def test_a_refused_folder_holds_up_no_other(tmp_path: Path) -> None:
