@@ -172,6 +172,7 @@ class Mount:
         device = Device(config.device, config.cloud.url)
         self._end = trio.Event()
         self._is_unmounting = False
+        self._is_known = trio.Event()  # whether the cloud can be reached
 
         # What is known and kept.
         self._changes: Topic[TreeChange] = Topic()
@@ -223,6 +224,7 @@ class Mount:
             self._transfers,
             Reappearance(self.tree, Identities(database)),
             settings,
+            gallery=gallery,
             delete_brake=config.sync.delete_brake,
             parallel=max(1, config.cloud.max_connections - 4),
         )
@@ -264,7 +266,7 @@ class Mount:
 
         # The two ways in.
         self._session = self._new_session(status)
-        control = self._new_control(status, engine)
+        self._control = self._new_control(status, engine)
         self.services: tuple[Service, ...] = (
             self._events,
             self._history,
@@ -275,7 +277,6 @@ class Mount:
             self._listings,
             self._transfers,
             pins,
-            control,
         )
 
     def _new_session(self, status: MountStatus) -> Session:
@@ -337,6 +338,8 @@ class Mount:
             await nursery.start(self._serve_kernel)
             for sync in self._syncs.values():
                 await nursery.start(sync.run)
+            # The last one, for a start or a question must not come before the syncs recall how they stand.
+            await nursery.start(self._control.run)
             await self._look_at_root()
             ready()
             await self._end.wait()
@@ -344,7 +347,7 @@ class Mount:
 
     async def _serve_kernel(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self._session.run(task_status=task_status)
-        log.info("the mount was taken away")
+        log.info("unmounted")
         with trio.move_on_after(ANSWER_S if self._is_unmounting else 0):
             await self._end.wait()  # who asked for it is answered first
         self._end.set()
@@ -365,10 +368,17 @@ class Mount:
 
     async def _look_at_root(self) -> None:
         """The mount is ready with its root listed, or with the cloud known to be out of reach."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._list_root)
+            await self._is_known.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _list_root(self) -> None:
         try:
             await self._listings.ensure(ROOT)
         except CloudfsError as error:
             log.warning("the cloud's root can't be listed yet: %s", error.reason)
+        self._is_known.set()
 
     # --- between the parts ---
 
@@ -380,6 +390,7 @@ class Mount:
             self._readiness.unauthorized(Unauthorized("the cloud refused the credentials", status=401))
         elif state is CloudState.OFFLINE:
             self._readiness.unreachable()
+            self._is_known.set()
         else:
             self._readiness.answered()
 

@@ -232,7 +232,16 @@ def test_a_server_that_goes_and_comes(proxy: FaultProxy, mounts: Mounts) -> None
     assert mount.status()["cloud"]["state"] == "ready"
 
 
-# --- programs and daemons that end ---
+# --- programs and daemons that begin and end ---
+
+
+def test_a_start_that_comes_at_once_is_carried_out(apache: Apache, mounts: Mounts) -> None:
+    """The first request, on the very first connection: nothing of it is lost to what was before the mount."""
+    mount = mounts(apache.url, sync={"auto": False})
+    for _ in range(3):
+        assert mount.sync() == "COMPLETED"
+        assert mount.stop() == 0
+        mount.start()
 
 
 @pytest.mark.usefixtures("filled")
