@@ -183,4 +183,10 @@ def _sockets() -> list[Path]:
     """Where daemons listen unless told otherwise (INTERFACE section 3): this user's, and root's."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     folders = {Path(runtime, "cloudfs"), ROOT_SOCKETS}
-    return sorted(path for folder in folders for path in folder.glob("*.sock"))
+    found: list[Path] = []
+    for folder in folders:
+        try:
+            found += folder.glob("*.sock")
+        except PermissionError:  # another user's runtime directory, kept by su(1)
+            continue
+    return sorted(found)

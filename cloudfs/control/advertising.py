@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ def advertised(socket: Path, directory: Path) -> Iterator[None]:
         yield
     finally:
         link.unlink(missing_ok=True)
+        with suppress(OSError):  # others' sockets are in it
+            directory.rmdir()
 
 
 def _make(link: Path, socket: Path) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import trio
 
 from cloudfs.database.settings import Settings
-from cloudfs.model.enums import ErrorType, Priority, Scope, SyncState
+from cloudfs.model.enums import ErrorType, Listing, Priority, Scope, SyncState
 from cloudfs.model.errors import CloudfsError, NotFound
 from cloudfs.sync.planner import PullPlan, plan_absences
 from cloudfs.sync.reappearance import Reappearance
@@ -59,15 +59,17 @@ class Engine:
         reappearance: Reappearance,
         settings: Settings,
         *,
+        gallery: Sequence[bytes],
         delete_brake: int,
         parallel: int,
     ) -> None:
-        """parallel: how many folders are listed at a time."""
+        """gallery: paths of the gallery folders. parallel: how many folders are listed at a time."""
         self._tree = tree
         self._listings = listings
         self._transfers = transfers
         self._reappearance = reappearance
         self._settings = settings
+        self._gallery = gallery
         self._delete_brake = delete_brake
         self._parallel = parallel
         self._held: dict[Scope, tuple[int, ...]] = {}
@@ -88,13 +90,33 @@ class Engine:
         report: told UPLOADING once there is something to upload, which a pull alone never has.
         Cancelled, it leaves what was applied and ends the transfers that it began.
         """
+        try:
+            above = await self._above_galleries() if scope is Scope.GALLERY else []
+        except CloudfsError as error:
+            return self._outcome([error], bool(self._held_deletes.get(scope)))
         walk = Walk(self._tree, self._listings, scope, parallel=self._parallel)
-        await walk.run(self._tree.folders(scope))
+        await walk.run([*above, *self._tree.folders(scope)])
         failures = list(walk.failures)
         if walk.ended_by is None:
             await self._apply_absences(scope, walk)
             failures += await self._hydrate(await self._tree.wanted_files(scope))
         return self._outcome(failures, bool(self._held_deletes.get(scope)))
+
+    async def _above_galleries(self) -> list[int]:
+        """The folders that hold the gallery folders: they alone tell whether those are there.
+
+        They are of the other scope, whose sync may never have run: what is not known yet is listed.
+        """
+        found = []
+        for path in self._gallery:
+            above = path.rpartition(b"/")[0]
+            node, rest = self._tree.find(above)
+            while rest and node.is_folder and node.listing is Listing.NEVER:
+                await self._listings.ensure(node.inode)
+                node, rest = self._tree.find(above)
+            if node.is_folder and not rest:
+                found.append(node.inode)
+        return found
 
     async def _apply_absences(self, scope: Scope, walk: Walk) -> None:
         confirmed = json.loads(str(self._settings.get(_confirmed_key(scope)) or "[]"))

@@ -130,6 +130,7 @@ class Desk:
             self.transfers,
             Reappearance(self.tree, Identities(self.database)),
             self.settings,
+            gallery=[b"Photos"],
             delete_brake=100,
             parallel=4,
         )

@@ -124,7 +124,12 @@ def test_a_full_disk_and_space_again(apache: Apache, small_disk: Path, mounts: M
     wait_until(lambda: mount.xattr("state", "kept.bin") == "COMPLETED", "it is pinned, and here")
     wait_until(lambda: mount.xattr("location", "kept.bin") == "both", "it is pinned, and here")
     ballast = fill(small_disk)
-    assert errno_of(lambda: read(mount.path / "file.bin")) == errno.ENOSPC
+
+    def read_right() -> None:
+        assert read(mount.path / "file.bin") == data
+
+    # Read through in what little space there is, or refused; but never a wrong byte.
+    assert errno_of(read_right) in (0, errno.ENOSPC)
     assert start_code(mount, "file.bin") == 13900025
     assert read(mount.path / "kept.bin") == kept
     assert os.listdir(mount.path)

@@ -33,6 +33,7 @@ class Syncing:
             world.transfers,
             Reappearance(world.tree, Identities(world.database)),
             Settings(world.database),
+            gallery=[b"Photos"],
             delete_brake=delete_brake,
             parallel=4,
         )
@@ -78,6 +79,20 @@ async def test_walks_the_scope_and_leaves_the_other_one(tmp_path: Path) -> None:
         assert it.names(b"Photos") == [], "the gallery is the other sync's"
         assert await it.sync(Scope.GALLERY) == DONE
         assert it.names(b"Photos") == [b"p"]
+
+
+async def test_a_first_gallery_sync_finds_its_folder_by_itself(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        it.cloud.put(b"Photos/2026/p", b"picture")
+        assert await it.sync(Scope.GALLERY) == DONE
+        assert it.names(b"Photos/2026") == [b"p"]
+
+
+async def test_a_gallery_sync_without_a_network_has_failed(tmp_path: Path) -> None:
+    async with syncing(tmp_path, timeout_s=0.5) as it:
+        it.cloud.fail("list_folder", NetworkUnavailable("cut"), times=None)
+        failed = SyncOutcome(SyncState.DOWNLOAD_FAILED, ErrorType.NETWORK_UNAVAILABLE)
+        assert await it.sync(Scope.GALLERY) == failed
 
 
 async def test_removes_what_a_whole_listing_lacks_and_nothing_on_an_error(tmp_path: Path) -> None:
