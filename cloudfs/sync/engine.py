@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import trio
 
 from cloudfs.database.settings import Settings
-from cloudfs.model.enums import ErrorType, Listing, Priority, Scope, SyncState
+from cloudfs.model.enums import ErrorType, Priority, Scope, SyncState
 from cloudfs.model.errors import CloudfsError, NotFound
 from cloudfs.sync.planner import PullPlan, plan_absences
 from cloudfs.sync.reappearance import Reappearance
@@ -91,32 +91,33 @@ class Engine:
         Cancelled, it leaves what was applied and ends the transfers that it began.
         """
         try:
-            above = await self._above_galleries() if scope is Scope.GALLERY else []
+            if scope is Scope.GALLERY:
+                await self._find_galleries()
         except CloudfsError as error:
             return self._outcome([error], bool(self._held_deletes.get(scope)))
         walk = Walk(self._tree, self._listings, scope, parallel=self._parallel)
-        await walk.run([*above, *self._tree.folders(scope)])
+        await walk.run(self._tree.folders(scope))
         failures = list(walk.failures)
         if walk.ended_by is None:
             await self._apply_absences(scope, walk)
             failures += await self._hydrate(await self._tree.wanted_files(scope))
         return self._outcome(failures, bool(self._held_deletes.get(scope)))
 
-    async def _above_galleries(self) -> list[int]:
-        """The folders that hold the gallery folders: they alone tell whether those are there.
+    async def _find_galleries(self) -> None:
+        """Have the tree know the gallery folders that the cloud has.
 
-        They are of the other scope, whose sync may never have run: what is not known yet is listed.
+        The folders above are the other scope's, which may be held: they are listed only where the cloud
+        says that a gallery folder is there which they do not show.
         """
-        found = []
         for path in self._gallery:
-            above = path.rpartition(b"/")[0]
-            node, rest = self._tree.find(above)
-            while rest and node.is_folder and node.listing is Listing.NEVER:
-                await self._listings.ensure(node.inode)
-                node, rest = self._tree.find(above)
-            if node.is_folder and not rest:
-                found.append(node.inode)
-        return found
+            node, rest = self._tree.find(path)
+            if not rest or not await self._listings.exists(path):
+                continue
+            lacking = len(rest) + 1
+            while node.is_folder and 0 < len(rest) < lacking:
+                lacking = len(rest)
+                await self._listings.list_folder(node.inode)
+                node, rest = self._tree.find(path)
 
     async def _apply_absences(self, scope: Scope, walk: Walk) -> None:
         confirmed = json.loads(str(self._settings.get(_confirmed_key(scope)) or "[]"))

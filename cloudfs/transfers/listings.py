@@ -13,6 +13,7 @@ import trio
 
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud
+from cloudfs.model.entry import RemotePath
 from cloudfs.model.enums import Listing
 from cloudfs.model.errors import CloudfsError, NotFound
 from cloudfs.model.node import ROOT, Node
@@ -69,6 +70,17 @@ class Listings:
         """Return once the folder has been listed whole at some time; at once where it was."""
         if self._tree.node(inode).listing is not Listing.WHOLE:
             await self._lists.join(inode)
+
+    async def exists(self, path: RemotePath) -> bool:
+        """Whether the cloud has something there; the tree does not hear of it.
+
+        Raises what kept the cloud from answering, after retries.
+        """
+        try:
+            await retried(lambda: self._cloud.stat(path), self._patience_s)
+        except NotFound:
+            return False
+        return True
 
     async def refresh(self, inode: int) -> Node:
         """Ask for one entry, as after a version change. A file in use goes on under a new inode.

@@ -40,7 +40,11 @@ class Connection:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE_S)
-        self._socket.connect(str(path))
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
         self._lines = self._socket.makefile("rb")
         self._next_id = 0
         self.events: list[dict[str, Any]] = []
@@ -118,7 +122,12 @@ class Mount:
     def _is_up(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
-        return self.is_mounted() and self.socket.exists()
+        if not self.is_mounted():
+            return False
+        try:
+            return bool(self.status()["pid"] == self.process.pid)
+        except OSError:
+            return False  # no socket yet, or one that a killed daemon left behind
 
     def is_mounted(self) -> bool:
         return f" {self.path} fuse.cloudfs " in Path("/proc/mounts").read_text()

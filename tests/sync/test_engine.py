@@ -88,9 +88,18 @@ async def test_a_first_gallery_sync_finds_its_folder_by_itself(tmp_path: Path) -
         assert it.names(b"Photos/2026") == [b"p"]
 
 
+async def test_a_gallery_sync_brings_nothing_of_the_other_scope(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        await it.world.listings.ensure(ROOT)
+        it.cloud.put(b"new", b"x")
+        assert await it.sync(Scope.GALLERY) == DONE
+        assert it.names() == []
+
+
 async def test_a_gallery_sync_without_a_network_has_failed(tmp_path: Path) -> None:
     async with syncing(tmp_path, timeout_s=0.5) as it:
-        it.cloud.fail("list_folder", NetworkUnavailable("cut"), times=None)
+        await it.world.listings.ensure(ROOT)
+        it.cloud.fail("stat", NetworkUnavailable("cut"), times=None)
         failed = SyncOutcome(SyncState.DOWNLOAD_FAILED, ErrorType.NETWORK_UNAVAILABLE)
         assert await it.sync(Scope.GALLERY) == failed
 
