@@ -79,6 +79,8 @@ class Carrier:
             await self._store.write_at(content, start, chunk)
             flight.patience.progressed()
         flight.came(len(chunk))
+        if not download.has_come:
+            self._dispatcher.wake()  # now others may fly beside it
         download.arrived(start, stop)
         transfer = download.transfer
         if transfer is not None:

@@ -95,6 +95,8 @@ class Download:
     is_serial: the server knows no ranges, so one stream brings everything; `stream` is that flight.
     is_paused: nothing new is to be fetched (the version is being asked for).
     settling: flights that are over, but not what follows from their end.
+    has_come: whether any byte has come yet. Until then one background flight goes alone, so that the first
+    byte gets the warm connection and none of the others' work is done before it.
     """
 
     def __init__(self, content: Content, past: Past, *, is_serial: bool = False) -> None:
@@ -107,6 +109,7 @@ class Download:
         self.stream: Flying | None = None
         self.is_paused = False
         self.settling = 0
+        self.has_come = False
         self._cursor = 0
 
     @property
@@ -135,6 +138,7 @@ class Download:
 
     def arrived(self, start: int, stop: int) -> None:
         """Bytes are held: wake who has all of its own."""
+        self.has_come = True
         for demand in [demand for demand in self.demands if demand.overlaps(start, stop)]:
             if self.content.holds(demand.start, demand.stop):
                 self._wake(demand, None)
@@ -173,6 +177,8 @@ class Download:
         if self.is_paused or content.is_stale or not self.is_wanted:
             return None
         if self.transfer is not None and self.transfer.is_finishing:
+            return None
+        if self.flights and not self.has_come:
             return None
         if self.transfer is None:
             return ahead(content.held, self.flights, self._windows(), pace.fetch_bytes)

@@ -56,6 +56,20 @@ async def test_a_whole_file_comes_once_and_is_said_to(open_world: OpenWorld, clo
         assert world.transfers.progress(node.inode) is None
 
 
+async def test_the_first_byte_has_a_connection_to_itself(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    cloud.put(b"a", body(16 * MIB))
+    async with open_world() as world:
+        node = await world.node(b"a")
+        cloud.gate = trio.Event()
+        world.transfers.start(node.inode, Priority.OPENED)
+        await until(world.fetched)
+        await trio.sleep(0.05)
+        assert len(world.fetched()) == 1
+        cloud.gate.set()
+        assert await world.end_of(node.inode) is State.COMPLETED
+        assert len(world.fetched()) > 4
+
+
 async def test_several_ranges_fly_at_once_and_leave_connections_free(
     open_world: OpenWorld, cloud: MemoryCloud
 ) -> None:
