@@ -31,6 +31,7 @@ T = TypeVar("T")
 InUse = Callable[[int], bool]  # whether an inode has a handle, a mapping or a waiter
 Seen = tuple[Node, RemoteEntry]  # a known entry, and what the cloud has in its place
 
+_AT_HAND = 10_000  # new nodes that are taken into memory before other tasks get a turn: some 10 ms
 _STEP = 1000  # nodes that are brought up to date in memory before other tasks get a turn
 
 
@@ -123,6 +124,10 @@ class ChangingView(View):
 
     async def _show_added(self, folder: int, added: Sequence[Node], *, were_denied: bool) -> None:
         """were_denied: whether the kernel may have been told that there are no such names."""
+        # Who asked for the listing reads these next. At once, as nobody can have changed them yet; and
+        # only where there is room, so that the walk of a large cloud pushes out nothing that is in use.
+        for node in added[: min(self._index.room, _AT_HAND)]:
+            self._index.put(node)
         async for node in in_steps(added):
             self._index.enlist(folder, node.inode)
             if were_denied:

@@ -36,6 +36,11 @@ class Index:
         return len(self._nodes)
 
     @property
+    def room(self) -> int:
+        """How many more nodes fit before one has to go."""
+        return self._capacity - len(self._nodes)
+
+    @property
     def listed(self) -> int:
         """How many children in all listings."""
         return self._listed
