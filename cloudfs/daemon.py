@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -150,6 +150,18 @@ def _credentials(login: Login | None) -> Credentials | None:
     return BasicCredentials(login.username, login.secret)
 
 
+def _cloud(config: MountConfig, login: Login | None, on_state: Callable[[CloudState], None]) -> WebDav:
+    http = Http(
+        config.cloud.url,
+        credentials=_credentials(login),
+        timeout_s=config.cloud.timeout,
+        max_connections=config.cloud.max_connections,
+        ca_file=config.cloud.ca_file,
+        on_state=on_state,
+    )
+    return WebDav(config.cloud.url, http)
+
+
 def _socket_directory() -> Path | None:
     try:
         return socket_directory()
@@ -168,8 +180,6 @@ class Mount:
         timeout_s = config.cloud.timeout
         gallery = [os.fsencode(folder) for folder in config.gallery.folders]
         uris = Uris(config.mount.bundle, os.fsencode(config.mount.path))
-        settings = Settings(database)
-        device = Device(config.device, config.cloud.url)
         self._end = trio.Event()
         self._is_unmounting = False
         self._is_known = trio.Event()  # whether the cloud can be reached
@@ -189,15 +199,7 @@ class Mount:
         )
 
         # The cloud, and what moves between it and here.
-        http = Http(
-            config.cloud.url,
-            credentials=_credentials(login),
-            timeout_s=timeout_s,
-            max_connections=config.cloud.max_connections,
-            ca_file=config.cloud.ca_file,
-            on_state=self._heard,
-        )
-        self._cloud = WebDav(config.cloud.url, http)
+        self._cloud = _cloud(config, login, self._heard)
         self._readiness = CloudReadiness(self._probe_root)
         self._quota = QuotaMemory(self._cloud)
         self._listings = Listings(
@@ -218,30 +220,8 @@ class Mount:
         )
 
         # The reference's classes.
-        engine = Engine(
-            self.tree,
-            self._listings,
-            self._transfers,
-            Reappearance(self.tree, Identities(database)),
-            settings,
-            gallery=gallery,
-            delete_brake=config.sync.delete_brake,
-            parallel=max(1, config.cloud.max_connections - 4),
-        )
-        self._syncs = {
-            scope: FileSync(
-                scope,
-                engine.sync_scope,
-                publish=self._events.publish,
-                latest=self._events.latest,
-                settings=settings,
-                readiness=self._readiness,
-                refusal=device.refusal,
-                interruption=lambda: device.interruption(wifi_only=config.sync.wifi_only),
-                times=config.sync,
-            )
-            for scope in Scope
-        }
+        engine = self._new_engine(database, gallery)
+        self._syncs = {scope: self._new_sync(scope, engine, database) for scope in Scope}
         pins = Pins(self.tree, self._listings, self._transfers)
         self._cache = CloudFileCache(
             self.tree,
@@ -277,6 +257,33 @@ class Mount:
             self._listings,
             self._transfers,
             pins,
+        )
+
+    def _new_engine(self, database: Database, gallery: Sequence[bytes]) -> Engine:
+        return Engine(
+            self.tree,
+            self._listings,
+            self._transfers,
+            Reappearance(self.tree, Identities(database)),
+            Settings(database),
+            gallery=gallery,
+            delete_brake=self._config.sync.delete_brake,
+            parallel=max(1, self._config.cloud.max_connections - 4),
+        )
+
+    def _new_sync(self, scope: Scope, engine: Engine, database: Database) -> FileSync:
+        config = self._config
+        device = Device(config.device, config.cloud.url)
+        return FileSync(
+            scope,
+            engine.sync_scope,
+            publish=self._events.publish,
+            latest=self._events.latest,
+            settings=Settings(database),
+            readiness=self._readiness,
+            refusal=device.refusal,
+            interruption=lambda: device.interruption(wifi_only=config.sync.wifi_only),
+            times=config.sync,
         )
 
     def _new_session(self, status: MountStatus) -> Session:
