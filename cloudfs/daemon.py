@@ -194,7 +194,7 @@ class Mount:
             database,
             size=config.cache.size,
             min_free=config.cache.min_free,
-            is_pinned=self.tree.is_pinned,
+            is_pinned=self._is_pinned,
             held_changed=lambda inode: self._changes.publish(AttributesChanged(inode)),
         )
 
@@ -406,6 +406,12 @@ class Mount:
             self._readiness.ready()
         elif isinstance(failure, AccessRefused) or failure.status == 503:
             self._readiness.root_refused(failure)
+
+    def _is_pinned(self, inode: int) -> bool:
+        try:
+            return self.tree.is_pinned(inode)
+        except NotFound:
+            return False  # the entry is gone, and its content may go like any other
 
     def _uri_of(self, inode: int) -> str | None:
         try:
