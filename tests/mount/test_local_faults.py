@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -296,3 +298,23 @@ def test_a_truncated_answer_is_resumed_after_kill_9(
     proxy.faults.clear()
     mount.start()
     assert read(mount.path / "file.bin") == data
+
+
+def test_content_whose_entry_went_in_a_crash_makes_room_like_any_other(
+    apache: Apache, mounts: Mounts
+) -> None:
+    for number in range(6):
+        (apache.root / f"{number}.bin").write_bytes(content(2 * MIB, seed=number))
+    mount = mounts(apache.url, cache={"size": "8MiB"}, sync={"auto": False})
+    assert mount.sync() == "COMPLETED"
+    assert read(mount.path / "0.bin") == content(2 * MIB, seed=0)
+    wait_until(lambda: mount.xattr("state", "0.bin") == "COMPLETED", "it is here")
+    mount.stop()
+    with contextlib.closing(sqlite3.connect(mount.cache / "cloudfs.db")) as database:
+        assert database.execute("DELETE FROM entries WHERE name = ?", (b"0.bin",)).rowcount == 1
+        database.commit()
+    mount.start()
+    for number in range(1, 6):
+        assert read(mount.path / f"{number}.bin") == content(2 * MIB, seed=number)
+        wait_until(lambda n=number: mount.xattr("location", f"{n}.bin") == "both", "it found room")  # type: ignore[misc]
+    assert mount.status()["cache"]["used"] <= 8 * MIB
