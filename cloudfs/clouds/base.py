@@ -37,6 +37,7 @@ class Capabilities:
     ranges: answers 206 to a Range request.
     conditional_writes: PUT and DELETE with a stale If-Match, and PUT with If-None-Match: * on what
     exists, are refused with 412.
+    whole_writes: nobody sees the body of a PUT before it is complete, nor keeps one that was cut.
     quota: tells the space used and available.
     folder_tags: a folder's tag changes with anything below it.
     changes: can list what changed since a cursor.
@@ -44,6 +45,7 @@ class Capabilities:
 
     ranges: bool | None = None
     conditional_writes: bool | None = None
+    whole_writes: bool | None = None
     quota: bool | None = None
     folder_tags: bool | None = None
     changes: bool = False
@@ -114,14 +116,29 @@ class Cloud(Protocol):
         """
         ...
 
-    async def write(
-        self, path: RemotePath, body: AsyncIterator[bytes], size: int, base: Version | None
-    ) -> Version | None:
-        """Put `size` bytes under a name, whole or not at all.
+    async def probe_writes(self) -> Capabilities:
+        """Find out once how the server treats writes (`conditional_writes`, `whole_writes`).
 
-        base: the version it replaces (its tag must be strong), or None for a name that must be free.
-        Returns the new version where the answer tells it, else None (ask by `stat`).
-        PreconditionFailed where the cloud holds something else; CloudStorageFull; NameRefused.
+        Writes and removes hidden temporary files in the root; asks nothing where it is known already.
+        """
+        ...
+
+    async def write(
+        self,
+        path: RemotePath,
+        body: AsyncIterator[bytes],
+        size: int,
+        base: Version | None,
+        *,
+        mtime_ns: int | None = None,
+    ) -> Version:
+        """Put `size` bytes under a name, whole or not at all; returns the version that the cloud has now.
+
+        base: the version it replaces, or None for a name that must be free. mtime_ns: the time that the
+        file should have there, where the cloud can hold it.
+        PreconditionFailed where the cloud holds something else; CloudStorageFull; NameRefused; Locked;
+        NotFound where the parent is missing. After any other failure (NetworkUnavailable, ServerError) the
+        cloud may have taken it all the same: ask.
         """
         ...
 

@@ -10,7 +10,7 @@ from typing import Any
 from cloudfs.database.bridge import Database
 from cloudfs.model.entry import Version
 from cloudfs.model.enums import DownloadErrorType, Kind, Listing
-from cloudfs.model.node import ROOT, Node
+from cloudfs.model.node import ROOT, Node, Place
 
 _NAMES = (
     "inode",
@@ -32,6 +32,12 @@ _NAMES = (
     "media_id",
     "error",
     "error_reason",
+    "generation",
+    "sent",
+    "home_parent",
+    "home_name",
+    "tries",
+    "next_try_ms",
 )
 _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -73,7 +79,8 @@ _shared: dict[int, int] = {}
 
 def _node(row: Sequence[Any]) -> Node:
     inode, parent, name, kind, size, mtime_ns, ctime_ns, mode, uid, gid = row[:10]
-    etag, version_mtime_ns, version_size, file_id, listing, pinned, media_id, error, reason = row[10:]
+    etag, version_mtime_ns, version_size, file_id, listing, pinned, media_id, error, reason = row[10:19]
+    generation, sent, home_parent, home_name, tries, next_try_ms = row[19:]
     version = None if version_size is None else Version(etag, version_mtime_ns, version_size)
     return Node(
         inode,
@@ -93,6 +100,11 @@ def _node(row: Sequence[Any]) -> Node:
         media_id,
         error,
         reason,
+        generation,
+        sent,
+        None if home_parent is None else Place(home_parent, home_name),
+        tries,
+        next_try_ms,
     )
 
 
@@ -119,6 +131,11 @@ def _row(node: Node) -> tuple[object, ...]:
         node.media_id,
         node.error,
         node.error_reason,
+        node.generation,
+        node.sent,
+        *((None, None) if node.home is None else node.home),
+        node.tries,
+        node.next_try_ms,
     )
 
 

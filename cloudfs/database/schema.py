@@ -93,7 +93,42 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS = (_TABLES,)
+# Local changes. The cloud's tree is not kept beside the local one: an entry says where it differs.
+_LOCAL_CHANGES = """
+-- A file's content has changed here `generation` times; the cloud has the one numbered `sent`.
+ALTER TABLE entries ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE entries ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+-- Where the cloud has the entry, if that is not (parent, name); parent NULL: removed here, not yet there.
+ALTER TABLE entries ADD COLUMN home_parent INTEGER;
+ALTER TABLE entries ADD COLUMN home_name BLOB;
+ALTER TABLE entries ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;  -- failures since the last success
+ALTER TABLE entries ADD COLUMN next_try_ms INTEGER;  -- epoch milliseconds; NULL: at once
+CREATE UNIQUE INDEX entries_homes ON entries (home_parent, home_name) WHERE home_parent IS NOT NULL;
+CREATE INDEX entries_changed ON entries (inode)
+    WHERE generation > sent OR home_parent IS NOT NULL OR version_size IS NULL;
+
+-- 1: newer than any version the cloud has; `etag`, `mtime_ns` and `base_size` are then those of the version
+-- that the change began from (base_size NULL: none), and `size` is that of the content here.
+ALTER TABLE contents ADD COLUMN dirty INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contents ADD COLUMN base_size INTEGER;
+UPDATE contents SET base_size = size;
+
+-- What was asked of the cloud and not yet answered: a lost answer is settled by asking what is there.
+CREATE TABLE intents (
+    inode INTEGER PRIMARY KEY,
+    operation TEXT NOT NULL,            -- put, or move
+    place_parent INTEGER NOT NULL,      -- the place it is to have in the cloud
+    place_name BLOB NOT NULL,
+    generation INTEGER NOT NULL,        -- of the content that is sent; 0 for a move
+    size INTEGER NOT NULL,              -- bytes that are sent; 0 for a move
+    sha256 BLOB NOT NULL,               -- of these; empty for a move
+    base_etag TEXT,                     -- the version that is replaced; base_size NULL: none
+    base_mtime_ns INTEGER,
+    base_size INTEGER
+) STRICT;
+"""
+
+MIGRATIONS = (_TABLES, _LOCAL_CHANGES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

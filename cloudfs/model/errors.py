@@ -173,6 +173,23 @@ class NotAFolder(CloudfsError):
     code = 13900002
 
 
+class IsAFolder(CloudfsError):
+    errno = e.EISDIR
+    code = 14000002
+
+
+class NotEmpty(CloudfsError):
+    """The folder still holds something."""
+
+    errno = e.ENOTEMPTY
+
+
+class Busy(CloudfsError):
+    """A configured gallery folder can't be renamed or removed."""
+
+    errno = e.EBUSY
+
+
 class InvalidUri(CloudfsError):
     """The URI is malformed, foreign, or names what the method does not take."""
 
