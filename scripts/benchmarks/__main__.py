@@ -16,16 +16,18 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.figures import Measure, Result, figures_of
 from benchmarks.link import Link
-from benchmarks.measures import MEASURES
 from benchmarks.mounts import Cloudfs, Rclone, System
+from benchmarks.reads import READS
 from benchmarks.runner import Runner
 from benchmarks.trees import QUICK, Scale, Trees
 from benchmarks.world import World
+from benchmarks.writes import WRITES
 from tests.servers.apache import Apache
 
 ROUND_TRIP_S = 0.020
 RATE = 25_000_000
-SYSTEMS: tuple[System, ...] = (Cloudfs(), Rclone())
+MEASURES = (*READS, *WRITES)
+SYSTEMS: tuple[System, ...] = (Cloudfs(), Rclone(), Rclone(transfers=32))
 
 
 def main() -> int:

@@ -146,9 +146,14 @@ class Cloudfs:
 
 
 class Rclone:
-    """`rclone mount --vfs-cache-mode full`, its other settings as they come. It knows no `on_open`."""
+    """`rclone mount --vfs-cache-mode full`, its other settings as they come. It knows no `on_open`.
 
-    name = "rclone"
+    transfers: how many uploads run at a time; None for its default.
+    """
+
+    def __init__(self, transfers: int | None = None) -> None:
+        self.name = "rclone" if transfers is None else f"rclone-{transfers}"
+        self._options = [] if transfers is None else ["--transfers", str(transfers)]
 
     def version(self) -> str:
         return _first_line([BIN / "rclone", "version"])
@@ -159,6 +164,7 @@ class Rclone:
         mount.path.mkdir()
         command: list[str | Path] = [BIN / "rclone", "mount", ":webdav:", mount.path, "--webdav-url", url]
         command += ["--vfs-cache-mode", "full", "--cache-dir", directory / "cache", "--config", ""]
+        command += self._options
         with mount.log.open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:

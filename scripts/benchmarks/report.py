@@ -6,10 +6,23 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.figures import Against, Better, Figure, Result
+from benchmarks.figures import Against, Better, Figure, Result, Target
 
-SYSTEMS = ("cloudfs", "rclone", "wire")
-HEADER = ("figure", "unit", "cloudfs", "rclone", "bare", "× rclone", "of bare", "target", "")
+SYSTEMS = ("cloudfs", "rclone", "rclone-32", "wire")
+NUMBERS = len(SYSTEMS) + 3  # columns: values, then ratios to all but cloudfs
+HEADER = (
+    "figure",
+    "unit",
+    "cloudfs",
+    "rclone",
+    "r.-32",
+    "bare",
+    "× rclone",
+    "× r.-32",
+    "of bare",
+    "target",
+    "",
+)
 VERDICTS = {True: "met", False: "MISSED", None: ""}
 
 
@@ -46,23 +59,25 @@ def _row(result: Result) -> tuple[str, ...]:
     values = [number(result.median(system)) for system in SYSTEMS]
     if "cloudfs" in result.failures and not result.samples.get("cloudfs"):
         values[0] = "failed"
-    ratios = [number(result.ratio(other)) for other in ("rclone", "wire")]
-    return (figure.title, figure.unit, *values, *ratios, _target(figure), VERDICTS[result.is_met()])
+    ratios = [number(result.ratio(other)) for other in SYSTEMS[1:]]
+    return (figure.title, figure.unit, *values, *ratios, _targets(figure), VERDICTS[result.is_met()])
 
 
-def _target(figure: Figure) -> str:
-    target = figure.target
-    if target is None:
-        return ""
+def _targets(figure: Figure) -> str:
+    return ", ".join(_target(target, figure) for target in figure.targets)
+
+
+def _target(target: Target, figure: Figure) -> str:
     if target.against is Against.NOTHING:
         return f"{'≥' if figure.better is Better.MORE else '≤'} {target.value:g} {figure.unit}"
-    return f"≥ {target.value:g} {'of bare' if target.against is Against.WIRE else '× rclone'}"
+    names = {Against.WIRE: "of bare", Against.RCLONE: "× rclone", Against.RCLONE_32: "× r.-32"}
+    return f"≥ {target.value:g} {names[target.against]}"
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     # Words to the left, numbers to the right.
     cells = [
-        cell.rjust(width) if 2 <= column <= 6 else cell.ljust(width)
+        cell.rjust(width) if 2 <= column < 2 + NUMBERS else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "| " + " | ".join(cells) + " |"
@@ -79,7 +94,8 @@ def _facts(result: Result) -> dict[str, Any]:
         "samples": result.samples,
         "failures": result.failures,
         "over_rclone": result.ratio("rclone"),
+        "over_rclone_32": result.ratio("rclone-32"),
         "of_bare": result.ratio("wire"),
-        "target": _target(figure),
+        "target": _targets(figure),
         "met": result.is_met(),
     }

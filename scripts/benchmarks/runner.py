@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.figures import Measure, Result
 from benchmarks.mounts import System
 from benchmarks.report import number
+from benchmarks.trees import EMPTY
 from benchmarks.world import World
 
 SAMPLE_S = 600.0
@@ -34,13 +35,16 @@ class Runner:
             if measure.reference is not None:
                 self._note(results, run, "wire", partial(measure.reference, self._world))
             # Whoever comes second finds the server's caches warm: take turns.
-            for system in self._systems if run % 2 == 0 else reversed(self._systems):
+            systems = [system for system in self._systems if system.name in measure.systems]
+            for system in systems if run % 2 == 0 else reversed(systems):
                 self._note(results, run, system.name, partial(self._sample, measure, system))
         return results
 
     def _sample(self, measure: Measure, system: System) -> dict[str, float]:
         directory = Path(tempfile.mkdtemp(prefix=f"{system.name}-", dir=self._directory))
         url = self._world.link.url_for(f"/{measure.tree}/")
+        if measure.tree == EMPTY:
+            self._world.trees.clear(EMPTY)
         try:
             with (
                 system.mounted(url, directory, on_open=measure.on_open) as mount,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
 DATA = "data"
+EMPTY = "empty"  # the tree that is written to
 LINKS_EACH = 10_000  # ext4 ends at 65,000 links to one file
 
 
@@ -26,6 +28,10 @@ class Scale:
     many_folders: int = 100
     many_files: int = 1_000
     random_reads: int = 100
+    written_bytes: int = 256 << 20
+    small_files: int = 1_000
+    uploads: int = 300
+    commits: int = 1_000
 
     @property
     def deep_entries(self) -> int:
@@ -38,7 +44,15 @@ class Scale:
         return 1 + self.many_folders * (1 + self.many_files)
 
 
-QUICK = Scale(large_bytes=256 << 20, many_folders=20, random_reads=30)
+QUICK = Scale(
+    large_bytes=256 << 20,
+    many_folders=20,
+    random_reads=30,
+    written_bytes=64 << 20,
+    small_files=300,
+    uploads=100,
+    commits=200,
+)
 
 
 class Trees:
@@ -55,13 +69,16 @@ class Trees:
         (root / "probe").write_bytes(b"p" * 4096)
 
     def make(self, name: str) -> None:
-        """Make one of `large`, `medium`, `flat`, `deep`, `many`, unless it is there."""
+        """Make one of `large`, `medium`, `flat`, `deep`, `many`, `empty`, unless it is there."""
         folder = self.root / name / DATA
         if folder.exists():
             return
         folder.mkdir(parents=True)
         scale = self.scale
         match name:
+            case "empty":
+                (self.root / name).chmod(0o777)  # Apache writes as www-data
+                folder.chmod(0o777)
             case "large":
                 _write_random(folder / "file", scale.large_bytes)
             case "medium":
@@ -74,6 +91,11 @@ class Trees:
                 _fill_folders(folder, scale.many_folders, scale.many_files)
             case _:
                 raise ValueError(f"no tree {name!r}")
+
+    def clear(self, name: str) -> None:
+        """Make a tree anew."""
+        shutil.rmtree(self.root / name, ignore_errors=True)
+        self.make(name)
 
 
 def _write_random(path: Path, size: int) -> None:

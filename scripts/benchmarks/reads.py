@@ -1,4 +1,4 @@
-"""Each thing that is measured, in the order of the table."""
+"""Each thing that is measured of reading, in the order of the table."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def _random_measure(name: str, on_open: str) -> Measure:
 
 
 NO_SLOWER = Target(1.0, Against.RCLONE)
-MEASURES = (
+READS = (
     Measure(
         figures=(
             Figure(
