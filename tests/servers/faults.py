@@ -33,6 +33,23 @@ class DropRange:
 
 
 @dataclass(frozen=True)
+class IgnoreConditions:
+    """Forward without If-Match and If-None-Match: a server that does not know them."""
+
+
+@dataclass(frozen=True)
+class CutRequest:
+    """Close both connections after so many bytes of the request's body."""
+
+    after: int
+
+
+@dataclass(frozen=True)
+class LoseAnswer:
+    """Let the server do what was asked, and close the connection instead of passing its answer."""
+
+
+@dataclass(frozen=True)
 class ChangeHeaders:
     """Set (or, with None, remove) headers of the server's answer; the body goes through as it is."""
 
@@ -60,7 +77,19 @@ class AppendBody:
     extra: bytes
 
 
-Fault = Answer | Close | Hang | DropRange | ChangeHeaders | CutBody | HangBody | AppendBody
+Fault = (
+    Answer
+    | Close
+    | Hang
+    | DropRange
+    | IgnoreConditions
+    | CutRequest
+    | LoseAnswer
+    | ChangeHeaders
+    | CutBody
+    | HangBody
+    | AppendBody
+)
 
 LOGIN_PAGE = Answer(200, {"Content-Type": "text/html"}, b"<html><body>Please log in</body></html>")
 

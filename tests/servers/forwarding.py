@@ -15,11 +15,14 @@ from tests.servers.faults import (
     ChangeHeaders,
     Close,
     CutBody,
+    CutRequest,
     DropRange,
     Fault,
     Faults,
     Hang,
     HangBody,
+    IgnoreConditions,
+    LoseAnswer,
     SeenRequest,
 )
 
@@ -41,15 +44,21 @@ class Conditions:
 
     rtt_s: seconds of a round trip, paid by a new connection and by every exchange.
     bandwidth: bytes a second of each connection's answers, None for no limit.
+    upload_bandwidth: the same of each connection's requests.
     hung: requests are taken and never answered.
     """
 
     rtt_s: float = 0.0
     bandwidth: float | None = None
+    upload_bandwidth: float | None = None
     hung: bool = False
     faults: Faults = field(default_factory=Faults)
     counters: Counters = field(default_factory=Counters)
     seen: list[SeenRequest] = field(default_factory=list)
+
+
+class _ServerClosed(Exception):
+    """The server takes no more; its answer may be there all the same."""
 
 
 class Forwarding:
@@ -70,6 +79,7 @@ class Forwarding:
         self._answers = Reader(server)
         self._outer, self._inner = authorities
         self._due = 0.0  # when the bandwidth lets the next byte go
+        self._due_up = 0.0
 
     async def run(self) -> None:
         """Returns at an orderly end; raises trio.BrokenResourceError where a side broke off."""
@@ -88,7 +98,7 @@ class Forwarding:
                 await self._answer_ourselves(fault, seen.method, body)
                 continue
             await self._forward(head, body, fault)
-            if not await self._pass_answer(seen.method, fault):
+            if isinstance(fault, CutRequest) or not await self._pass_answer(seen.method, fault):
                 return
 
     async def _answer_ourselves(self, answer: Answer, method: str, body: AsyncGenerator[bytes, None]) -> None:
@@ -106,23 +116,45 @@ class Forwarding:
     async def _forward(self, head: Head, body: AsyncGenerator[bytes, None], fault: Fault | None) -> None:
         if isinstance(fault, DropRange):
             head.set(b"Range", None)
+        if isinstance(fault, IgnoreConditions):
+            head.set(b"If-Match", None)
+            head.set(b"If-None-Match", None)
         if head.get(b"expect") is not None:
             head.set(b"Expect", None)
             await self._client.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
         # Host, Destination and If name the proxy; the server must see its own name there.
         text = bytes(head).replace(self._outer, self._inner)
         self._conditions.counters.bytes_up += len(text)
-        async with aclosing(body):
-            with suppress(trio.BrokenResourceError):  # a server may answer and close before the whole body
-                await self._server.send_all(text)
-                async for piece in body:
-                    self._conditions.counters.bytes_up += len(piece)
-                    await self._server.send_all(piece)
+        left = fault.after if isinstance(fault, CutRequest) else None
+        with suppress(_ServerClosed):  # a server may answer and close before the whole body
+            await self._to_server(text)
+            async with aclosing(body):
+                await self._forward_body(body, left)
+
+    async def _forward_body(self, body: AsyncGenerator[bytes, None], left: int | None) -> None:
+        """left: bytes after which it is cut."""
+        async for piece in body:
+            if self._conditions.upload_bandwidth is not None:
+                self._due_up = max(self._due_up, trio.current_time())
+                self._due_up += len(piece) / self._conditions.upload_bandwidth
+                await trio.sleep_until(self._due_up)
+            self._conditions.counters.bytes_up += len(piece)
+            await self._to_server(piece if left is None else piece[:left])
+            if left is not None:
+                left -= len(piece)
+                if left <= 0:
+                    return
+
+    async def _to_server(self, data: bytes) -> None:
+        try:
+            await self._server.send_all(data)
+        except trio.BrokenResourceError as error:
+            raise _ServerClosed from error
 
     async def _pass_answer(self, method: str, fault: Fault | None) -> bool:
         """Whether the connection can be used again."""
         framing = await self._answers.head()
-        if framing is None:
+        if framing is None or isinstance(fault, LoseAnswer):
             return False
         await trio.sleep(self._conditions.rtt_s / 2)
         head = _spoilt(framing, fault)

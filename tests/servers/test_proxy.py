@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -12,8 +13,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.servers.apache import Apache
-from tests.servers.faults import Answer, Faults, SeenRequest
+from tests.servers.faults import Answer, CutRequest, Faults, IgnoreConditions, LoseAnswer, SeenRequest
 from tests.servers.proxy import FaultProxy
+
+
+def put(url: str, body: bytes, path: str = "/f", headers: dict[str, str] | None = None) -> int:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("PUT", path, body, headers or {})
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def get(url: str, path: str = "/f") -> tuple[int, bytes]:
@@ -63,6 +73,34 @@ def test_round_trips_and_bandwidth_are_paid(apache: Apache, proxy: FaultProxy) -
     began = time.monotonic()
     get(proxy.url)
     assert time.monotonic() - began >= 0.05 * 2 + 0.1
+
+
+def test_uploads_are_slowed_cut_and_their_answers_lost(apache: Apache, proxy: FaultProxy) -> None:
+    proxy.conditions.upload_bandwidth = 1_000_000
+    began = time.monotonic()
+    assert put(proxy.url, b"x" * 100_000) == 201
+    assert time.monotonic() - began >= 0.1
+    proxy.conditions.upload_bandwidth = None
+    for fault in (CutRequest(50_000), LoseAnswer()):
+        proxy.faults.add(fault, times=1)
+        with pytest.raises(http.client.RemoteDisconnected):
+            put(proxy.url, b"y" * 100_000)
+        assert (apache.root / "f").read_bytes() == (b"x" if fault == CutRequest(50_000) else b"y") * 100_000
+    assert put(proxy.url, b"z", headers={"If-None-Match": "*"}) == 412
+    proxy.faults.add(IgnoreConditions(), times=1)
+    assert put(proxy.url, b"z", headers={"If-None-Match": "*"}) == 204
+
+
+def test_a_client_that_goes_in_mid_upload_is_gone_for_the_server(apache: Apache, proxy: FaultProxy) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(proxy.url).port or 0)) as client:
+        client.sendall(b"PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 60_000)
+        deadline = time.monotonic() + 5
+        while proxy.counters.bytes_up < 60_000 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    while proxy.counters.open and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert proxy.counters.open == 0
+    assert not (apache.root / "f").exists()
 
 
 def test_as_a_process_it_tells_its_counters(apache: Apache) -> None:
