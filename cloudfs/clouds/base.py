@@ -16,6 +16,7 @@ from typing import Protocol
 import trio
 
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
+from cloudfs.model.enums import Kind
 
 
 class Lane(IntEnum):
@@ -147,12 +148,28 @@ class Cloud(Protocol):
         ...
 
     async def delete(self, path: RemotePath, base: Version | None) -> None:
-        """Remove a file of this version, or (base None) an empty folder. PreconditionFailed, NotFound."""
+        """Remove a file of this version, or (base None) an empty folder.
+
+        NotFound; PreconditionFailed where the file is of another version or a folder; NotAFolder, NotEmpty.
+        """
         ...
 
-    async def move(self, source: RemotePath, target: RemotePath, *, replaces: Version | None = None) -> None:
-        """Rename without sending content. AlreadyExists where the target is taken, unless it is
-        `replaces` of this very version (PreconditionFailed if not)."""
+    async def move(
+        self,
+        source: RemotePath,
+        target: RemotePath,
+        *,
+        replaces: Version | None = None,
+        kind: Kind = Kind.FILE,
+    ) -> None:
+        """Rename without sending content; a folder goes with all below it.
+
+        replaces: the version of the file at the target that goes by it, None for a name that must be free.
+        kind: of the source; some servers insist on a folder's being named as one.
+        AlreadyExists where the target is taken; PreconditionFailed where it is not `replaces`; NotFound
+        where the source or the target's parent is missing; NameRefused; Locked. After any other failure the
+        cloud may have moved it all the same: ask.
+        """
         ...
 
     async def quota(self) -> Quota | None:

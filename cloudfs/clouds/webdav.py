@@ -215,22 +215,39 @@ class WebDav:
     # --- changes of ours ---
 
     async def write(
-        self, path: RemotePath, body: AsyncIterator[bytes], size: int, base: Version | None
-    ) -> Version | None:
-        guard = {"If-None-Match": "*"} if base is None else {"If-Match": _strong_tag(base)}
+        self,
+        path: RemotePath,
+        body: AsyncIterator[bytes],
+        size: int,
+        base: Version | None,
+        *,
+        mtime_ns: int | None = None,
+    ) -> Version:
+        headers = {"Content-Length": str(size)}
+        headers |= {"If-None-Match": "*"} if base is None else {"If-Match": _strong_tag(base)}
+        if mtime_ns is not None:
+            headers["X-OC-Mtime"] = str(mtime_ns // 1_000_000_000)
         async with self._http.request(
             "PUT",
             self._url(path),
             lane=Lane.BULK,
             expect=(200, 201, 204),
-            headers={"Content-Length": str(size), **guard},
+            headers=headers,
             body=body,
             meanings=_WRITE_MEANINGS,
         ) as answer:
             version = Version(
                 read_tag(answer.header("ETag")), read_date(answer.header("Last-Modified")), size
             )
-        return version if version.is_strong else None
+        if version.is_strong:
+            return version
+        version = (await self.stat(path)).version
+        if version.size != size:
+            raise ServerError(f"the server has {version.size} bytes of the {size} sent")
+        return version
+
+    async def probe_writes(self) -> Capabilities:
+        return self._capabilities
 
     async def make_folder(self, path: RemotePath) -> None:
         async with self._http.request(
@@ -254,7 +271,14 @@ class WebDav:
         ):
             pass
 
-    async def move(self, source: RemotePath, target: RemotePath, *, replaces: Version | None = None) -> None:
+    async def move(
+        self,
+        source: RemotePath,
+        target: RemotePath,
+        *,
+        replaces: Version | None = None,
+        kind: Kind = Kind.FILE,
+    ) -> None:
         """`replaces` is guarded by RFC 4918's If header, tagged with the target (as a path: WsgiDAV passes
         over a tag with a host in it); If-Match would speak of the source."""
         headers = {"Destination": self._url(target), "Overwrite": "F"}

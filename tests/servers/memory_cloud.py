@@ -6,7 +6,7 @@ Trusted because the conformance suite of tests/clouds passes on it as on Apache 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -19,6 +19,7 @@ from cloudfs.model.entry import (
     RemoteEntry,
     RemotePath,
     Version,
+    join,
     name_fault,
 )
 from cloudfs.model.enums import Kind
@@ -30,6 +31,7 @@ from cloudfs.model.errors import (
     NameRefused,
     NetworkUnavailable,
     NotAFolder,
+    NotEmpty,
     NotFound,
     PreconditionFailed,
     VersionChanged,
@@ -38,6 +40,7 @@ from cloudfs.model.errors import (
 
 CHUNK = 64 * 1024
 EPOCH_NS = 1_700_000_000_000_000_000
+WEAK_S = 1.0  # how long Apache's tags are weak
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class _Node:
     content: bytes = b""
     mtime_ns: int = EPOCH_NS
     etag: str | None = None
+    weak_until: float = -float("inf")  # by trio's clock
     children: dict[bytes, _Node] = field(default_factory=dict)
 
 
@@ -66,7 +70,8 @@ class _Failure:
     path: RemotePath | None
     error: CloudfsError
     times: int | None
-    after: int | None
+    after: int | None = None
+    comes_late: bool = False  # once the request was carried out
 
 
 class MemoryContent:
@@ -100,22 +105,44 @@ class MemoryContent:
         raise StopAsyncIteration
 
 
+def _takes_all(name: bytes) -> bool:
+    return False
+
+
 class MemoryCloud:
     """Folders and files in memory, with a log of calls, failures on demand and waiting times.
 
     latency_s: before each answer; chunk_latency_s: before each 64 KiB of a body.
     ranges: False makes it a server that answers a range with the whole file.
     available: bytes left, None for no notion of quota.
+    folder_tags: whether a folder has a tag that changes with anything below it (Nextcloud).
+    ignores_case: whether names that differ in case alone are one (a server on Windows).
+    weak_at_first: whether a file's tag is weak in its first second (Apache); needs trio's clock.
+    refuses: which names it cannot hold.
     """
 
-    def __init__(self, *, ranges: bool = True, max_connections: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        ranges: bool = True,
+        max_connections: int = 16,
+        folder_tags: bool = False,
+        ignores_case: bool = False,
+        weak_at_first: bool = False,
+        refuses: Callable[[bytes], bool] = _takes_all,
+    ) -> None:
         self.ranges = ranges
         self.max_connections = max_connections
+        self.folder_tags = folder_tags
+        self.ignores_case = ignores_case
+        self.weak_at_first = weak_at_first
+        self.refuses = refuses
         self.latency_s = 0.0
         self.chunk_latency_s = 0.0
         self.available: int | None = 1 << 40
         self.calls: list[Call] = []
         self.bytes_served = 0
+        self.bytes_taken = 0
         self.gate: trio.Event | None = None  # while set, no answer comes before the event
         self._numbers = itertools.count(1)
         self._root = self._new(Kind.FOLDER)
@@ -127,25 +154,32 @@ class MemoryCloud:
         """Make or replace a file, and the folders above it, as another device would."""
         folder, name = self._make_parents(path)
         node = folder.children.setdefault(name, self._new(Kind.FILE))
-        self._fill(node, content)
-        if mtime_ns is not None:
-            node.mtime_ns = mtime_ns
+        self._fill(node, content, mtime_ns)
+        self._changed(path)
         return _entry(name, node)
 
     def mkdir(self, path: RemotePath) -> None:
         folder, name = self._make_parents(path)
         folder.children.setdefault(name, self._new(Kind.FOLDER))
+        self._changed(path)
 
     def remove(self, path: RemotePath) -> None:
         """Remove a file, or a folder with all below."""
         parent, _, name = path.rpartition(b"/")
-        del self._find(parent).children[name]
+        folder = self._find(parent)
+        del folder.children[_name_in(folder, name, self.ignores_case) or name]
+        self._changed(path)
 
     def rename(self, source: RemotePath, target: RemotePath) -> None:
         node = self._find(source)
         self.remove(source)
         folder, name = self._make_parents(target)
         folder.children[name] = node
+        self._changed(target)
+
+    def paths(self) -> dict[RemotePath, bytes | None]:
+        """All that it holds: the content of each file, None for a folder; temporaries too."""
+        return dict(_below(b"", self._root))
 
     def content(self, path: RemotePath) -> bytes:
         return self._find(path).content
@@ -165,6 +199,11 @@ class MemoryCloud:
         """
         self._failures.append(_Failure(method, path, error, times, after))
 
+    def lose_answer(self, method: str, *, path: RemotePath | None = None, times: int | None = 1) -> None:
+        """Carry out the next `times` calls of a changing `method`, and raise NetworkUnavailable after it."""
+        lost = NetworkUnavailable("the answer was lost")
+        self._failures.append(_Failure(method, path, lost, times, comes_late=True))
+
     def heal(self) -> None:
         self._failures.clear()
 
@@ -172,7 +211,13 @@ class MemoryCloud:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(ranges=self.ranges, conditional_writes=True, quota=self.available is not None)
+        return Capabilities(
+            ranges=self.ranges,
+            conditional_writes=True,
+            whole_writes=True,
+            quota=self.available is not None,
+            folder_tags=self.folder_tags,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -208,12 +253,22 @@ class MemoryCloud:
             start, stop = 0, len(node.content)
         yield MemoryContent(node.content[start:stop], start, failure, self)
 
+    async def probe_writes(self) -> Capabilities:
+        await self._begin(Call("probe_writes", b""))
+        return self.capabilities
+
     async def write(
-        self, path: RemotePath, body: AsyncIterator[bytes], size: int, base: Version | None
-    ) -> Version | None:
-        await self._begin(Call("write", path))
+        self,
+        path: RemotePath,
+        body: AsyncIterator[bytes],
+        size: int,
+        base: Version | None,
+        *,
+        mtime_ns: int | None = None,
+    ) -> Version:
+        failure = await self._begin(Call("write", path))
         self._check_base(path, base)
-        content = b"".join([chunk async for chunk in body])
+        content = await self._receive(body)
         if len(content) != size:
             raise NetworkUnavailable(f"the body of {path!r} broke off")
         if self.available is not None and size > self.available:
@@ -221,34 +276,50 @@ class MemoryCloud:
         self._check_base(path, base)  # somebody may have come first
         parent, name = self._parent(path)
         node = parent.children.setdefault(name, self._new(Kind.FILE))
-        self._fill(node, content)
+        self._fill(node, content, mtime_ns)
+        self._changed(path)
+        _raise(failure)
         return _version(node)
 
     async def make_folder(self, path: RemotePath) -> None:
-        await self._begin(Call("make_folder", path))
+        failure = await self._begin(Call("make_folder", path))
         parent, name = self._parent(path)
-        if name in parent.children:
+        if self._holder(parent, name) is not None:
             raise AlreadyExists(f"{path!r} is there already", status=405)
         parent.children[name] = self._new(Kind.FOLDER)
+        self._changed(path)
+        _raise(failure)
 
     async def delete(self, path: RemotePath, base: Version | None) -> None:
-        await self._begin(Call("delete", path))
+        failure = await self._begin(Call("delete", path))
         node = self._find(path)
-        if base is not None and not _version(node).is_same_as(base):
+        if base is None:
+            _check_empty_folder(path, node)
+        elif node.kind is Kind.FOLDER or not _version(node).is_same_as(base):
             raise PreconditionFailed(f"{path!r} has changed", status=412)
         self.remove(path)
+        _raise(failure)
 
-    async def move(self, source: RemotePath, target: RemotePath, *, replaces: Version | None = None) -> None:
-        await self._begin(Call("move", source))
+    async def move(
+        self,
+        source: RemotePath,
+        target: RemotePath,
+        *,
+        replaces: Version | None = None,
+        kind: Kind = Kind.FILE,
+    ) -> None:
+        failure = await self._begin(Call("move", source))
         node = self._find(source)
         parent, name = self._parent(target)
-        there = parent.children.get(name)
-        if replaces is None and there is not None:
+        there = self._holder(parent, name)
+        if replaces is None and there is not None and there is not node:
             raise AlreadyExists(f"{target!r} is taken", status=412)
         if replaces is not None and (there is None or not _version(there).is_same_as(replaces)):
             raise PreconditionFailed(f"{target!r} has changed", status=412)
         self.remove(source)
         parent.children[name] = node
+        self._changed(target)
+        _raise(failure)
 
     async def quota(self) -> Quota | None:
         await self._begin(Call("quota", b""))
@@ -262,7 +333,7 @@ class MemoryCloud:
     # --- inside ---
 
     async def _begin(self, call: Call) -> _Failure | None:
-        """Log, wait, fail. A failure of a body is returned, for the body to raise."""
+        """Log, wait, fail. A failure of a body, or one that comes late, is returned, to be raised then."""
         self.calls.append(call)
         await trio.sleep(self.latency_s)
         if self.gate is not None:
@@ -273,7 +344,7 @@ class MemoryCloud:
                     failure.times -= 1
                     if failure.times == 0:
                         self._failures.remove(failure)
-                if failure.after is None:
+                if failure.after is None and not failure.comes_late:
                     raise failure.error
                 return failure
         return None
@@ -281,24 +352,51 @@ class MemoryCloud:
     def _new(self, kind: Kind) -> _Node:
         return _Node(kind, f"id-{next(self._numbers)}")
 
-    def _fill(self, node: _Node, content: bytes) -> None:
+    def _fill(self, node: _Node, content: bytes, mtime_ns: int | None) -> None:
         number = next(self._numbers)
         node.content = content
         node.etag = f'"{number:x}"'
-        node.mtime_ns = EPOCH_NS + number * 1_000_000_000
+        node.mtime_ns = EPOCH_NS + number * 1_000_000_000 if mtime_ns is None else mtime_ns
+        if self.weak_at_first:
+            node.weak_until = trio.current_time() + WEAK_S
+
+    def _changed(self, path: RemotePath) -> None:
+        """Give the folders above a path another tag."""
+        if not self.folder_tags:
+            return
+        etag = f'"f{next(self._numbers):x}"'
+        folder = self._root
+        folder.etag = etag
+        for name in path.split(b"/")[:-1]:
+            folder = self._child(folder, name)
+            folder.etag = etag
+
+    async def _receive(self, body: AsyncIterator[bytes]) -> bytes:
+        content = bytearray()
+        async for chunk in body:
+            await trio.sleep(self.chunk_latency_s)
+            content += chunk
+            self.bytes_taken += len(chunk)
+        return bytes(content)
 
     def _find(self, path: RemotePath) -> _Node:
         node = self._root
         for name in path.split(b"/") if path else ():
-            if node.kind is not Kind.FOLDER or name not in node.children:
-                raise NotFound(f"{path!r} is not there", status=404)
-            node = node.children[name]
+            node = self._child(node, name)
         return node
+
+    def _child(self, folder: _Node, name: bytes) -> _Node:
+        held = _name_in(folder, name, self.ignores_case)
+        if held is None:
+            raise NotFound(f"{name!r} is not there", status=404)
+        return folder.children[held]
 
     def _parent(self, path: RemotePath) -> tuple[_Node, bytes]:
         folder, _, name = path.rpartition(b"/")
         if (fault := name_fault(name)) is not None:
             raise NameRefused(f"{name!r}: {fault}", status=400)
+        if self.refuses(name):
+            raise NameRefused(f"the cloud cannot hold {name!r}", status=400)
         return self._find(folder), name
 
     def _make_parents(self, path: RemotePath) -> tuple[_Node, bytes]:
@@ -308,17 +406,60 @@ class MemoryCloud:
             node = node.children.setdefault(part, self._new(Kind.FOLDER))
         return node, name
 
+    def _holder(self, folder: _Node, name: bytes) -> _Node | None:
+        """What holds the name. NameRefused where that has another one, which the cloud thinks the same."""
+        held = _name_in(folder, name, self.ignores_case)
+        if held is not None and held != name:
+            raise NameRefused(f"{held!r} differs from {name!r} only in case", status=412)
+        return None if held is None else folder.children[held]
+
     def _check_base(self, path: RemotePath, base: Version | None) -> None:
         parent, name = self._parent(path)
-        there = parent.children.get(name)
+        there = self._holder(parent, name)
         if base is None and there is not None:
             raise PreconditionFailed(f"{path!r} is taken", status=412)
         if base is not None and (there is None or not _version(there).is_same_as(base)):
             raise PreconditionFailed(f"{path!r} has changed", status=412)
 
 
+def _name_in(folder: _Node, name: bytes, ignores_case: bool) -> bytes | None:
+    """The name under which a folder holds what is asked for."""
+    if name in folder.children or not ignores_case:
+        return name if name in folder.children else None
+    asked = _folded(name)
+    return next((held for held in folder.children if _folded(held) == asked), None)
+
+
+def _folded(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape").casefold()
+
+
+def _check_empty_folder(path: RemotePath, node: _Node) -> None:
+    if node.kind is not Kind.FOLDER:
+        raise NotAFolder(f"{path!r} is a file")
+    if node.children:
+        raise NotEmpty(f"{path!r} still holds something")
+
+
+def _raise(failure: _Failure | None) -> None:
+    """What comes once the request was carried out."""
+    if failure is not None:
+        raise failure.error
+
+
+def _below(path: RemotePath, folder: _Node) -> Iterator[tuple[RemotePath, bytes | None]]:
+    for name, node in folder.children.items():
+        below = join(path, name)
+        yield below, node.content if node.kind is Kind.FILE else None
+        yield from _below(below, node)
+
+
 def _version(node: _Node) -> Version:
-    return Version(node.etag, node.mtime_ns, len(node.content))
+    etag = node.etag
+    # The clock is asked only where it matters: tests fill clouds before trio runs.
+    if etag is not None and node.weak_until > 0 and trio.current_time() < node.weak_until:
+        etag = f"W/{etag}"
+    return Version(etag, node.mtime_ns, len(node.content))
 
 
 def _entry(name: bytes, node: _Node) -> RemoteEntry:
