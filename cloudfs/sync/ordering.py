@@ -42,25 +42,22 @@ class Waits(Generic[T]):
         holder = self._names.get(task)
         return [*self._standing[task], *([] if holder is None else [holder])]
 
-    def drop(self, absent: Iterable[T]) -> list[T]:
-        """Take tasks out that will not be done, and all that wait for one of them; returns the latter.
+    def drop(self, absent: Iterable[T]) -> None:
+        """Take tasks out that will not be done, and all that wait for one of them.
 
         A wait for what is no task at all is one for what will not be done.
         """
         unknown = [task for task in self._waiting if task not in self._standing]
         gone = dict.fromkeys([*absent, *unknown])
         queue = deque(gone)
-        dropped: list[T] = []
         while queue:
             for task in self._waiting[queue.popleft()]:
                 if task not in gone:
                     gone[task] = None
-                    dropped.append(task)
                     queue.append(task)
         for task in gone:
             self._standing.pop(task, None)
             self._names.pop(task, None)
-        return dropped
 
     def in_order(self, *, park: Callable[[T], T], cost: Callable[[T], int]) -> Order[T]:
         """Order all tasks, once; each circle is opened at the name whose holder costs least to park.

@@ -16,7 +16,7 @@ name free and its folder empty, as long as nobody else changes the cloud:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -101,7 +101,8 @@ class Step:
 class PushPlan:
     """steps: in an order that is right if they are taken one by one.
     held: removals that wait for a confirmation.
-    blocked: entries that are ready themselves, and wait on something that is not, or that is held.
+    blocked: entries that are ready themselves, and wait on something that is not ready, is held, or is not
+    among the changes.
     """
 
     steps: tuple[Step, ...]
@@ -130,7 +131,7 @@ def plan_push(
     absent = {task for task in tasks if not draft.may_go(task)}
     absent |= {_Task(inode, _Part.PLACE) for inode in held}
     waits = Waits({task: draft.waits(task) for task in tasks}, draft.names_awaited(tasks))
-    stuck = waits.drop(absent)
+    waits.drop(absent)
     order = waits.in_order(park=lambda task: _Task(task.inode, _Part.PARK), cost=draft.cost)
     numbers = {task: number for number, task in enumerate(order.tasks)}
     parked = {task.inode for task in order.tasks if task.part is _Part.PARK}
@@ -141,9 +142,7 @@ def plan_push(
         )
         for task in order.tasks
     )
-    waiting = {task.inode for task in absent}
-    blocked = dict.fromkeys(task.inode for task in stuck if task.inode not in waiting)
-    return PushPlan(steps, held, tuple(blocked))
+    return PushPlan(steps, held, draft.blocked(order.after.keys(), held))
 
 
 class _Part(IntEnum):
@@ -249,6 +248,20 @@ class _Draft:
             if there is not None and there.inode not in self._replaced:
                 names[task] = _Task(there.inode, _Part.PLACE)
         return names
+
+    def blocked(self, planned: Container[_Task], held: Collection[int]) -> tuple[int, ...]:
+        """Entries that the plan leaves undone, but for what is held or not ready itself."""
+        return tuple(
+            change.inode
+            for change in self._changes.values()
+            if change.is_ready and change.inode not in held and not self._is_done(change, planned)
+        )
+
+    def _is_done(self, change: Change, planned: Container[_Task]) -> bool:
+        successor = self._replaced.get(change.inode)
+        if successor is not None:
+            return _Task(successor, _Part.PLACE) in planned
+        return all(task in planned for task in _tasks(change) if change.is_quiet or task.part is _Part.PLACE)
 
     def cost(self, task: _Task) -> int:
         """How little one likes to park what a task is about: files first, what is removed last."""
