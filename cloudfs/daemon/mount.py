@@ -1,25 +1,16 @@
-"""The daemon: builds every part once, runs them in order, and ends them in the reverse one.
-
-Task owners: each service owns the tasks it starts; this module owns the services, and the task that waits
-for signals. A service that fails ends the daemon, which unmounts on its way out.
-"""
+"""One mount's parts: built here once, and handed to each other; and the mount from its start to its end."""
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-import resource
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
-from cloudfs.cache.directory import claim
 from cloudfs.cache.store import Store
 from cloudfs.clouds.http import BasicCredentials, BearerCredentials, Credentials, Http
 from cloudfs.clouds.webdav import WebDav
@@ -31,7 +22,7 @@ from cloudfs.cloudsync.mount_info import MountStatus, StateRows, StatusSources
 from cloudfs.cloudsync.pins import Pins
 from cloudfs.cloudsync.quota_memory import QuotaMemory
 from cloudfs.cloudsync.readiness import CloudReadiness
-from cloudfs.config import Login, MountConfig, read_credentials, socket_directory
+from cloudfs.config import Login, MountConfig, socket_directory
 from cloudfs.control.callers import Permissions
 from cloudfs.control.cloud_file_cache import cloud_file_cache_methods, download_methods
 from cloudfs.control.cloud_sync import cloud_sync_methods
@@ -40,8 +31,8 @@ from cloudfs.control.methods import Methods
 from cloudfs.control.mode_bits import ModeBits
 from cloudfs.control.mount import MountServices, mount_methods
 from cloudfs.control.server import ControlServer
+from cloudfs.daemon.services import Service
 from cloudfs.database.bridge import Database
-from cloudfs.database.faults import DatabaseDamaged, set_aside
 from cloudfs.database.history import History, HistoryRecord
 from cloudfs.database.identities import Identities
 from cloudfs.database.journal import Journal
@@ -67,79 +58,6 @@ log = logging.getLogger(__name__)
 
 DATABASE_NAME = "cloudfs.db"
 ANSWER_S = 2.0  # for the answer to a client that asked for the unmount
-
-
-class Service(Protocol):
-    """Something that runs until it is cancelled; usable once it has called `task_status.started()`."""
-
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None: ...
-
-
-@asynccontextmanager
-async def running(service: Service) -> AsyncGenerator[None, None]:
-    """A service for the length of the block. What it raises comes out of the block, by itself."""
-    with _lone_errors():
-        async with trio.open_nursery() as nursery:
-            await nursery.start(service.run)
-            yield
-            nursery.cancel_scope.cancel()
-
-
-@contextmanager
-def _lone_errors() -> Iterator[None]:
-    """Around a nursery: a failure that came alone goes on without the group about it."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
-
-
-async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
-    """Mount what `config` describes and serve it until SIGTERM, SIGINT, SIGHUP or an unmount.
-
-    ready: called once the root was listed, or the cloud is known to be out of reach.
-    Raises ConfigError where the credentials can't be had, MountFailed where the mountpoint can't be used,
-    LocalIOError where the cache can't (or another daemon uses it); nothing stays mounted then.
-    """
-    _prepare_process()
-    login = await trio.to_thread.run_sync(read_credentials, config)
-    with claim(config.cache.path, config.mount.path):
-        async with AsyncExitStack() as stack:
-            database = await _open_database(stack, config.cache.path / DATABASE_NAME)
-            mount = Mount(config, login, database)
-            await mount.tree.load()
-            for service in mount.services:
-                await stack.enter_async_context(running(service))
-            with _lone_errors():
-                await mount.serve(ready)
-
-
-def _prepare_process() -> None:
-    """What a process needs that holds many files open and makes many small objects at once."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each open file costs a descriptor
-    # Nodes and listings hold no cycles. By its defaults the collector would look through all of them again
-    # and again while a large folder is listed, and stall whoever waits.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-async def _open_database(stack: AsyncExitStack, path: Path) -> Database:
-    """The durable memory. A damaged one is set aside, and the tree and the cache begin anew."""
-    try:
-        return await _start_database(stack, path)
-    except DatabaseDamaged as error:
-        kept = set_aside(path)
-        log.error("the database is damaged (%s): it is kept as %s, and built anew", error.reason, kept)
-        return await _start_database(stack, path)
-
-
-async def _start_database(stack: AsyncExitStack, path: Path) -> Database:
-    database = Database(path)
-    await stack.enter_async_context(running(database))
-    return database
 
 
 def _credentials(login: Login | None) -> Credentials | None:
