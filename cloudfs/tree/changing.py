@@ -7,8 +7,8 @@ said no. Between the commit and that step readers see what was before.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -19,13 +19,14 @@ from cloudfs.events import Topic
 from cloudfs.model.entry import RemoteEntry
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import NotFound
-from cloudfs.model.node import Node
+from cloudfs.model.node import Node, Place
 from cloudfs.tree import transactions
 from cloudfs.tree.changes import AttributesChanged, ContentChanged, EntryChanged, TreeChange
+from cloudfs.tree.cloud_view import CloudView
 from cloudfs.tree.locks import FolderLocks
 from cloudfs.tree.observation import new_time
+from cloudfs.tree.sends import Sends
 from cloudfs.tree.transactions import Subtree
-from cloudfs.tree.view import View
 
 T = TypeVar("T")
 InUse = Callable[[int], bool]  # whether an inode has a handle, a mapping or a waiter
@@ -35,7 +36,7 @@ _AT_HAND = 10_000  # new nodes that are taken into memory before other tasks get
 _STEP = 1000  # nodes that are brought up to date in memory before other tasks get a turn
 
 
-class ChangingView(View):
+class ChangingView(CloudView):
     """What `Tree` builds its changes from."""
 
     def __init__(
@@ -45,6 +46,37 @@ class ChangingView(View):
         self._database = database
         self._topic = topic
         self._locks = FolderLocks()
+        self._sends = Sends()
+
+    # --- what is being sent ---
+
+    @contextmanager
+    def sending(self, inode: int) -> Iterator[None]:
+        """While this lasts the inode is being sent: no listing that was under way meanwhile is believed
+        about it, nor about the names that it holds, and its row stays even if it is unlinked."""
+        with self._sends.sending(inode, partial(self._places_of, inode)):
+            yield
+
+    def is_sending(self, inode: int) -> bool:
+        """Whether the inode is being sent."""
+        return inode in self._sends
+
+    def stamp(self) -> int:
+        """This moment, for the `observe` of a listing that is asked for from now on."""
+        return self._sends.stamp
+
+    def _places_of(self, inode: int) -> list[Place]:
+        """Where an entry is here, and in the cloud."""
+        try:
+            node = self.node(inode)
+        except NotFound:
+            return []
+        places = [] if node.cloud_place is None else [node.cloud_place]
+        if node.parent is not None:
+            places.append(Place(node.parent, node.name))
+        return places
+
+    # --- locks ---
 
     @asynccontextmanager
     async def _changing(self, inodes: Sequence[int], *folders: int) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cloudfs.database.entries import EntryChanges
+from cloudfs.database.entry_changes import EntryChanges
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.errors import AlreadyExists, InvalidParameter, NotAFolder, NotFound

@@ -15,7 +15,7 @@ from functools import partial
 import trio
 
 from cloudfs.database.bridge import Database
-from cloudfs.database.entries import EntryChanges
+from cloudfs.database.entry_changes import EntryChanges
 from cloudfs.database.settings import Settings
 from cloudfs.events import Topic
 from cloudfs.model.entry import FolderListing, RemoteEntry, join
@@ -24,7 +24,8 @@ from cloudfs.model.errors import InvalidParameter, NotFound
 from cloudfs.model.node import ROOT, Node
 from cloudfs.tree import transactions
 from cloudfs.tree.changes import TreeChange
-from cloudfs.tree.changing import ChangingView, InUse, Seen, in_steps
+from cloudfs.tree.changing import InUse, Seen, in_steps
+from cloudfs.tree.local_tree import LocalTree, nothing
 from cloudfs.tree.observation import Observation
 from cloudfs.tree.transactions import Defaults, Subtree, Target
 
@@ -34,7 +35,7 @@ _ATTRIBUTE_LIMIT = 64 * 1024  # bytes, as XATTR_SIZE_MAX of Linux
 _GALLERY_SETTING = "tree.gallery"
 
 
-class Tree(ChangingView):
+class Tree(LocalTree):
     """The tree of one mount.
 
     changes: gets what the kernel must be told. uid, gid: the mounting user, who owns what comes from the
@@ -52,12 +53,21 @@ class Tree(ChangingView):
         gallery: Sequence[bytes],
         capacity: int = 50_000,
         now_ns: Callable[[], int] = time.time_ns,
+        changed_here: Callable[[Scope], None] = nothing,
+        content_free: Callable[[int], None] = nothing,
     ) -> None:
-        super().__init__(database, changes, gallery=gallery, capacity=capacity)
+        super().__init__(
+            database,
+            changes,
+            gallery=gallery,
+            capacity=capacity,
+            now_ns=now_ns,
+            changed_here=changed_here,
+            content_free=content_free,
+        )
         self._settings = Settings(database)
         self._uid = uid
         self._gid = gid
-        self._now_ns = now_ns
         # By folder, as of its last listing: what the cloud has under the name of an entry (by inode) whose
         # removal is not decided yet. It is of the other kind, so it can only follow.
         self._successors: dict[int, dict[int, RemoteEntry]] = {}

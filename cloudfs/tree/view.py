@@ -133,22 +133,6 @@ class View:
         """Which sync covers the entry."""
         return Scope.GALLERY if lies_in_gallery(self.path(inode), self._gallery) else Scope.FILES
 
-    def folders(self, scope: Scope) -> list[int]:
-        """Known folders that a scope's sync lists, parents before children; one read.
-
-        The root is of `files`, a gallery folder itself of `gallery`.
-        """
-        below: dict[int, list[int]] = {}
-        for parent, inode in self._entries.folders():
-            below.setdefault(parent, []).append(inode)
-        places = [self.find(path) for path in self._gallery]
-        galleries = {node.inode for node, rest in places if node.is_folder and not rest}
-        found = [ROOT] if scope is Scope.FILES else sorted(galleries)
-        for inode in found:
-            children = below.get(inode, [])
-            found.extend(child for child in children if child not in galleries)
-        return found
-
     def walk(self, folder: int) -> Iterator[list[tuple[Node, RemotePath]]]:
         """All known entries below a folder with their paths, in pages; memory is left as it is.
 

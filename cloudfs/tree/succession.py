@@ -1,0 +1,149 @@
+"""What becomes of an entry that loses its name here, and who takes its place in the cloud over.
+
+A tombstone is what was removed here and the cloud still has. When something the cloud never had stands in
+its place, it is the same to the cloud: saved by rename, as editors do. It takes the tombstone's version
+over, so that one conditional PUT replaces it, never a DELETE and a create (DESIGN section 8, item 3).
+
+For use within a transaction; nothing here knows who has a file open: what may go is only unlinked, and
+told as `loose`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+from cloudfs.database.cloud_places import CloudPlaces
+from cloudfs.database.entry_changes import EntryChanges
+from cloudfs.database.intents import IntentChanges
+from cloudfs.model.entry import Version
+from cloudfs.model.enums import Listing
+from cloudfs.model.node import ROOT, Node, Place
+
+
+class Succession:
+    """One transaction's changes of that kind. `loose`: entries left to those who have them open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.loose: list[int] = []
+        self._changes = EntryChanges(connection)
+        self._places = CloudPlaces(connection)
+        self._intents = IntentChanges(connection)
+
+    def take_away(self, node: Node, now_ns: int) -> None:
+        """Take an entry out of its folder: a tombstone where the cloud has it, or may come to have it.
+
+        Who waits for its place in the cloud takes it over at once.
+        """
+        home = node.cloud_place
+        if home is None and (intent := self._intents.load(node.inode)) is not None:
+            self.vacate(intent.place, node.inode)
+            home = intent.place
+        self._changes.write(
+            replace(
+                node,
+                parent=None,
+                home=home,
+                ctime_ns=now_ns,
+                media_id=node.media_id if home is not None else None,
+                next_try_ms=None,
+            )
+        )
+        if home is None:
+            self.loose.append(node.inode)
+        else:
+            self.settle(home)
+
+    def settle(self, place: Place) -> None:
+        """Let who stands in a place here take over the tombstone of that place, if it may."""
+        tombstone = self._places.at_home(place)
+        if tombstone is None or tombstone.parent is not None:
+            return
+        heir = self._changes.child(place.parent, place.name)
+        if heir is None or not heir.is_unsent or heir.kind is not tombstone.kind:
+            return
+        if self._intents.load(heir.inode) or self._intents.load(tombstone.inode):
+            return  # the cloud's answer decides first
+        self._take_over(tombstone, heir)
+
+    def _take_over(self, tombstone: Node, heir: Node) -> None:
+        self.unlink(tombstone.inode)
+        self._changes.give_history(tombstone.inode, heir.inode)
+        media_id = heir.media_id
+        if media_id is not None and tombstone.media_id is not None:
+            media_id = tombstone.media_id
+        self._changes.write(
+            replace(
+                heir,
+                version=tombstone.version,
+                file_id=tombstone.file_id,
+                pinned=heir.pinned or tombstone.pinned,
+                media_id=media_id,
+                listing=tombstone.listing if heir.is_folder else heir.listing,
+            )
+        )
+        if heir.is_folder:
+            self._places.rehome(tombstone.inode, heir.inode)
+            for below in self._places.homes_in(heir.inode):
+                assert below.home is not None
+                self.settle(below.home)
+
+    def vacate(self, place: Place, but: int) -> None:
+        """The cloud has an entry at a place now: what it had there before is gone."""
+        former = self._places.at_home(place)
+        if former is None or former.inode == but:
+            return
+        if former.parent is None:
+            self.bury(former)
+        else:
+            self.detach(former)
+
+    def bury(self, node: Node) -> None:
+        """The cloud has a tombstone no more, nor anything below."""
+        self._lose_below(node)
+        self.unlink(node.inode)
+
+    def detach(self, node: Node) -> None:
+        """The cloud has an entry no more, which stays here as if it had just been made."""
+        if node.is_folder:
+            self._lose_below(node)
+        self._changes.write(detached(node))
+
+    def _lose_below(self, folder: Node) -> None:
+        """What the cloud had in a folder that is gone there, and that is not in the folder here.
+
+        What was moved out of it unchanged is taken to lie in the cloud as it does here: the next listing
+        there does not show it, and so it goes like all that the cloud lost.
+        """
+        for below in self._places.below(folder.inode):
+            if below.is_removed:
+                self.unlink(below.inode)
+            elif below.is_moved:
+                is_claimed = self._places.at_home(Place(below.parent or ROOT, below.name)) is not None
+                is_kept = below.is_modified or is_claimed
+                self._changes.write(detached(below) if is_kept else replace(below, home=None))
+
+    def unlink(self, inode: int) -> None:
+        """Leave an entry to those who have it open."""
+        self._intents.drop(inode)
+        self._changes.unlink([inode])
+        self.loose.append(inode)
+
+
+def detached(node: Node) -> Node:
+    """An entry as the cloud never had it."""
+    return replace(
+        node,
+        version=None,
+        file_id=None,
+        home=None,
+        generation=node.generation if node.is_folder else max(node.generation, 1),
+        sent=0,
+        listing=Listing.WHOLE if node.is_folder else Listing.NEVER,
+    )
+
+
+def at(node: Node, place: Place, version: Version | None) -> Node:
+    """An entry that the cloud has at a place now, with that version."""
+    is_there = node.parent is not None and place == (node.parent, node.name)
+    return replace(node, version=version, home=None if is_there else place)
