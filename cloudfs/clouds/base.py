@@ -38,6 +38,7 @@ class Capabilities:
     ranges: answers 206 to a Range request.
     conditional_writes: PUT and DELETE with a stale If-Match, and PUT with If-None-Match: * on what
     exists, are refused with 412.
+    conditional_moves: so is MOVE onto what exists, with Overwrite: F or a stale tag in If.
     whole_writes: nobody sees the body of a PUT before it is complete, nor keeps one that was cut.
     quota: tells the space used and available.
     folder_tags: a folder's tag changes with anything below it.
@@ -46,6 +47,7 @@ class Capabilities:
 
     ranges: bool | None = None
     conditional_writes: bool | None = None
+    conditional_moves: bool | None = None
     whole_writes: bool | None = None
     quota: bool | None = None
     folder_tags: bool | None = None
@@ -118,9 +120,11 @@ class Cloud(Protocol):
         ...
 
     async def probe_writes(self) -> Capabilities:
-        """Find out once how the server treats writes (`conditional_writes`, `whole_writes`).
+        """Find out how the server treats writes (`conditional_…`, `whole_writes`).
 
-        Writes and removes hidden temporary files in the root; asks nothing where it is known already.
+        Writes and removes hidden temporary files in the root; asks nothing where it is known already. A
+        change whose precondition depends on it finds it out by itself, in its own folder. Raises what the
+        server answers to a write.
         """
         ...
 
@@ -137,9 +141,9 @@ class Cloud(Protocol):
 
         base: the version it replaces, or None for a name that must be free. mtime_ns: the time that the
         file should have there, where the cloud can hold it.
-        PreconditionFailed where the cloud holds something else; CloudStorageFull; NameRefused; Locked;
-        NotFound where the parent is missing. After any other failure (NetworkUnavailable, ServerError) the
-        cloud may have taken it all the same: ask.
+        PreconditionFailed or AlreadyExists (a folder is there) where the cloud holds something else;
+        CloudStorageFull; FileTooLarge; NameRefused; Locked; NotFound where the parent is missing. After
+        any other failure (NetworkUnavailable, ServerError) the cloud may have taken it all the same: ask.
         """
         ...
 

@@ -156,7 +156,8 @@ class Http:
         """url: any on the server; its origin is the only one spoken to. ValueError where it is no URL.
 
         timeout_s: bounds a whole file access; each answer must make progress in a third of it (but not
-        less than 2 s), so that an access has time for another try.
+        less than 2 s), so that an access has time for another try. An upload, which nobody waits for, has
+        all of it for its answer.
         on_state: called on every change of `state`; must not block.
         """
         self.lanes = Lanes(max_connections)
@@ -210,16 +211,22 @@ class Http:
         headers: Mapping[str, str] | None = None,
         body: bytes | AsyncIterator[bytes] | None = None,
         meanings: Meanings | None = None,
+        patience_s: float = 0.0,
     ) -> AsyncGenerator[Answer, None]:
         """Send, check the head, hand out the body for the length of the block.
 
         expect: the statuses that are an answer; any other raises what `statuses.error_for` makes of it.
+        body: sent as it comes, and closed in the end; an answer that comes before its end ends it.
         meanings: statuses that mean something particular to this request.
+        patience_s: how much longer than usual the answer to a streamed body may take.
         Waiting for a connection has no deadline of its own. NetworkUnavailable, NetworkTimeout,
         WrongContent (a redirect to another origin, an encoded body), and by status.
         """
         async with self.lanes.permit(lane):
-            answer = Answer(await self._ask(method, url, headers, body))
+            try:
+                answer = Answer(await self._ask(method, url, headers, body, patience_s))
+            finally:
+                await _close(body)
             try:
                 await self._judge(method, answer, expect, meanings)
                 yield answer
@@ -246,13 +253,14 @@ class Http:
         url: str,
         headers: Mapping[str, str] | None,
         body: bytes | AsyncIterator[bytes] | None,
+        patience_s: float,
     ) -> httpx.Response:
         """The first answer that is no redirect."""
         # A streamed body may rightly take longer; its deadline is that of each write.
         whole_s = self._timeout_s if body is None or isinstance(body, bytes) else float("inf")
         try:
             with trio.fail_after(whole_s):
-                return await self._follow(method, url, headers, body)
+                return await self._follow(method, url, headers, body, patience_s)
         except (httpx.HTTPError, trio.TooSlowError) as error:
             cause = _cause_of(error)
             if isinstance(cause, NetworkUnavailable):
@@ -265,10 +273,11 @@ class Http:
         url: str,
         headers: Mapping[str, str] | None,
         body: bytes | AsyncIterator[bytes] | None,
+        patience_s: float,
     ) -> httpx.Response:
         for _ in range(MAX_REDIRECTS + 1):
             asked_at = trio.current_time()
-            response = await self._send(method, url, headers, body)
+            response = await self._send(method, url, headers, body, patience_s)
             self._note(response.status_code, asked_at)
             if not response.has_redirect_location:
                 return response
@@ -283,6 +292,7 @@ class Http:
         url: str,
         headers: Mapping[str, str] | None,
         body: bytes | AsyncIterator[bytes] | None,
+        patience_s: float,
     ) -> httpx.Response:
         if self._client is None:
             raise NetworkUnavailable("the cloud is being shut down")
@@ -290,6 +300,9 @@ class Http:
             request = self._client.build_request(method, url, headers=headers, content=body)
         except httpx.InvalidURL as error:
             raise NameRefused(f"the name makes no URL: {error}") from error
+        if isinstance(body, AsyncIterator):
+            request.stream = _StreamedBody(body)
+            request.extensions["timeout"]["read"] = self._timeout_s + patience_s
         try:
             return await self._client.send(request, stream=True)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
@@ -331,6 +344,24 @@ class Http:
         if state is not self._state:
             self._state = state
             self._on_state(state)
+
+
+class _StreamedBody(httpx.AsyncByteStream):
+    """A body as httpcore takes it: not by the generator that httpx puts around one, which would be left to
+    the garbage collector when an answer comes early, of which trio warns."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body
+
+
+async def _close(body: bytes | AsyncIterator[bytes] | None) -> None:
+    """End a body that was not sent to its end."""
+    if isinstance(body, AsyncGenerator):
+        with trio.CancelScope(shield=True):
+            await body.aclose()
 
 
 class _Transport(httpx.AsyncHTTPTransport):

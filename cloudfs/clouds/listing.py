@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from cloudfs.clouds.multistatus import Resource
 from cloudfs.clouds.names import BaseUrl, UnusableHref
-from cloudfs.clouds.properties import read_size, version_of
+from cloudfs.clouds.properties import read_date, read_size, version_of
 from cloudfs.model.entry import TEMPORARY_PREFIX, FolderListing, RemoteEntry, RemotePath
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import AccessRefused, NotAFolder, NotFound, WrongContent
@@ -21,7 +21,8 @@ class ListingBuilder:
     """Collects what one PROPFIND of `path` shows.
 
     Entries keep the server's order. `sizeless` holds the files whose size is missing or unreadable: the
-    caller asks for each, and says what it learned by `add_file` or `leave_out`.
+    caller asks for each, and says what it learned by `add_file` or `leave_out`. `temporaries` holds the
+    names of uploads under way, which are no entries, and their times in nanoseconds.
     """
 
     def __init__(self, base: BaseUrl, path: RemotePath) -> None:
@@ -35,6 +36,7 @@ class ListingBuilder:
         self._left_out_count = 0
         self._unshown: set[bytes] = set()
         self.sizeless: dict[bytes, Resource] = {}
+        self.temporaries: dict[bytes, int | None] = {}
 
     def add(self, resources: Iterable[Resource]) -> None:
         for resource in resources:
@@ -96,6 +98,7 @@ class ListingBuilder:
 
     def _add_child(self, name: bytes, resource: Resource) -> None:
         if name.startswith(TEMPORARY_PREFIX):
+            self.temporaries[name] = read_date(resource.last_modified)
             return
         if name in self._entries or name in self.sizeless:
             self._note(resource.href, "the name is listed twice")

@@ -10,6 +10,7 @@ from cloudfs.model.errors import (
     AccessRefused,
     CloudfsError,
     CloudStorageFull,
+    FileTooLarge,
     Locked,
     NameRefused,
     NotFound,
@@ -31,11 +32,21 @@ _MEANINGS: Meanings = {
     408: ServerError,
     410: NotFound,
     412: PreconditionFailed,
+    413: FileTooLarge,
     414: NameRefused,
     416: WrongContent,
     423: Locked,
     429: TooManyRequests,
     507: CloudStorageFull,
+}
+
+
+# What a user can make of a number without looking it up.
+_WORDS = {
+    403: "access is refused",
+    413: "it takes no file of this size",
+    423: "it is locked by somebody",
+    507: "its storage is full",
 }
 
 
@@ -48,7 +59,9 @@ def error_for(
     meanings: where the request gives a status a meaning of its own (a 404 for content).
     """
     cause = (meanings or {}).get(status) or _MEANINGS.get(status) or _by_class(status, retry_after)
-    return cause(f"the server answered {status} to {request}", status=status, retry_after=retry_after)
+    words = f": {_WORDS[status]}" if status in _WORDS else ""
+    reason = f"the server answered {status} to {request}{words}"
+    return cause(reason, status=status, retry_after=retry_after)
 
 
 def _by_class(status: int, retry_after: float | None) -> type[CloudfsError]:

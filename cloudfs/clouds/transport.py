@@ -1,7 +1,8 @@
-"""The connections under httpx: httpcore's pool, reading in large pieces, by a proxy where one is set."""
+"""The connections under httpx: httpcore's pool on streams of ours, by a proxy where one is set."""
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,17 +22,46 @@ READ_BYTES = 256 * 1024
 KEEP_WARM_S = 300.0
 
 
-class LargeReads(httpcore.AsyncNetworkStream):
-    """A stream whose reads take more than httpcore asks for, which its h11 side accepts."""
+_INTERIM = re.compile(rb"HTTP/1\.1 1")  # RFC 9110 section 15.2: the answer is yet to come
+
+# What is to be read may be no answer but a ticket of TLS, which is taken in passing.
+LOOK_S = 0.005
+
+
+class Stream(httpcore.AsyncNetworkStream):
+    """A connection that reads more at once than httpcore asks for, which its h11 side accepts, and that
+    stops sending once the server has answered: a 412 or 507 need not wait for a gigabyte that nobody wants.
+
+    `_early`: what was read while sending.
+    """
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
+        self._early: bytes | None = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._inner.read(READ_BYTES, timeout)
+        early, self._early = self._early, None
+        return await self._inner.read(READ_BYTES, timeout) if early is None else early
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._inner.write(buffer, timeout)
+        """WriteError where an answer came first: httpcore then goes on to read it."""
+        if not buffer:  # the end of a request, after which an answer is never early
+            return
+        await self._look()
+        try:
+            await self._inner.write(buffer, timeout)
+        except httpcore.WriteTimeout:  # nobody takes it
+            await self._look()
+            raise
+
+    async def _look(self) -> None:
+        if self._early is None and self._inner.get_extra_info("is_readable"):
+            try:
+                self._early = await self._inner.read(READ_BYTES, LOOK_S)
+            except httpcore.ReadTimeout:
+                return
+        if self._early is not None and _INTERIM.match(self._early) is None:
+            raise httpcore.WriteError("the server answered before the end of the request")
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -39,14 +69,14 @@ class LargeReads(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        return LargeReads(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        return Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
 class Backend(httpcore.TrioBackend):
-    """trio's sockets, read in large pieces."""
+    """trio's sockets as our streams."""
 
     async def connect_tcp(
         self,
@@ -57,7 +87,7 @@ class Backend(httpcore.TrioBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
-        return LargeReads(stream)
+        return Stream(stream)
 
 
 def open_pool(url: str, max_connections: int, ca_file: Path | None) -> httpcore.AsyncConnectionPool:

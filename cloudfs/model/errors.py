@@ -81,6 +81,12 @@ class CloudStorageFull(CloudfsError):
     sync_error = ErrorType.CLOUD_STORAGE_FULL
 
 
+class FileTooLarge(CloudfsError):
+    """413: the cloud takes no file of this size."""
+
+    errno = e.EFBIG
+
+
 class ContentNotFound(CloudfsError):
     """404 or 410 for the content of a file that the tree shows. It removes nothing by itself."""
 
@@ -217,6 +223,10 @@ class TryAgain(CloudfsError):
 
     errno = e.EAGAIN
     code = 13900010
+
+
+class ChangedMeanwhile(TryAgain):
+    """The file was written to while it was sent: what went out is no state of it, and is given up."""
 
 
 class CloudNotReady(CloudfsError):

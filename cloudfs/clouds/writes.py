@@ -1,0 +1,199 @@
+"""PUT and DELETE, never over what nobody knows, and never half (INTERFACE section 9, promises 2 and 4).
+
+Which guard there is depends on the server: If-Match; a lock and a comparison under it where it passes over
+conditions or has no strong tag; and where a body in progress would be seen, a hidden name that is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from cloudfs.clouds.base import Lane
+from cloudfs.clouds.bases import Bases
+from cloudfs.clouds.http import Answer
+from cloudfs.clouds.locks import LASTS_S, Locks
+from cloudfs.clouds.moves import Moves
+from cloudfs.clouds.properties import read_date, read_tag
+from cloudfs.clouds.propfind import Propfind
+from cloudfs.clouds.site import Site
+from cloudfs.clouds.statuses import Meanings
+from cloudfs.clouds.taken import TakenNames
+from cloudfs.clouds.temporaries import Temporaries
+from cloudfs.model.entry import RemotePath, Version
+from cloudfs.model.enums import Kind
+from cloudfs.model.errors import (
+    AlreadyExists,
+    CloudfsError,
+    NameRefused,
+    NotFound,
+    PreconditionFailed,
+    ServerError,
+)
+
+_NS = 1_000_000_000
+_SLOW_BYTES_S = 1_000_000  # an upload at this rate keeps its lock to the end
+_DIGEST_BYTES_S = 20_000_000  # what a server may need for a body that it has already
+
+_PUT_MEANINGS: Meanings = {400: NameRefused, 405: AlreadyExists, 409: NotFound, 422: NameRefused}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What is sent, once: `size` bytes, and the time that it should have, in nanoseconds."""
+
+    body: AsyncIterator[bytes]
+    size: int
+    mtime_ns: int | None
+
+    def headers(self) -> dict[str, str]:
+        """ownCloud and its like take the time from X-OC-Mtime (whole seconds); others pass over it."""
+        headers = {"Content-Length": str(self.size)}
+        if self.mtime_ns is not None:
+            headers["X-OC-Mtime"] = str(self.mtime_ns // _NS)
+        return headers
+
+    def version(self, answer: Answer) -> Version:
+        """What the answer to the PUT says of it."""
+        mtime_ns = read_date(answer.header("Last-Modified"))
+        if self.mtime_ns is not None and answer.header("X-OC-Mtime") == "accepted":
+            mtime_ns = self.mtime_ns // _NS * _NS
+        return Version(read_tag(answer.header("ETag")), mtime_ns, self.size)
+
+
+class Writes:
+    """Writes to one site, whose abilities are known by now."""
+
+    def __init__(
+        self,
+        site: Site,
+        propfind: Propfind,
+        temporaries: Temporaries,
+        *,
+        locks: Locks,
+        bases: Bases,
+        moves: Moves,
+    ) -> None:
+        self._site = site
+        self._propfind = propfind
+        self._locks = locks
+        self._bases = bases
+        self._moves = moves
+        self._taken = TakenNames(propfind)
+        self._temporaries = temporaries
+
+    async def create(self, path: RemotePath, upload: Upload) -> Version:
+        """Under a name that must be free: PreconditionFailed, AlreadyExists, NotFound, NameRefused."""
+        known = self._site.capabilities
+        # A LOCK of a free name makes an empty file there, which others would see: a MOVE does not.
+        if not (known.whole_writes and known.conditional_writes):
+            return await self._by_move(path, upload, None)
+        try:
+            return await self._put(path, upload, {"If-None-Match": "*"})
+        except CloudfsError as error:
+            cause = await self._taken.explain(path, error)
+            if isinstance(cause, AlreadyExists) and error.status == 412:
+                raise error  # in the words of HTTP
+            raise cause from error
+
+    async def replace(self, path: RemotePath, upload: Upload, base: Version) -> Version:
+        """This very version: PreconditionFailed, also where nothing is there."""
+        try:
+            if not self._site.capabilities.whole_writes:
+                return await self._by_move(path, upload, base)
+            tag = await self._bases.tag(path, base) if self._site.capabilities.conditional_writes else None
+            if tag is None:
+                return await self._put_locked(path, upload, base)
+            return await self._put_tagged(path, upload, tag)
+        except NotFound as error:
+            raise PreconditionFailed("the file is gone in the cloud", status=error.status) from error
+
+    async def delete(self, path: RemotePath, base: Version) -> None:
+        """A file of this very version: PreconditionFailed, NotFound."""
+        tag = await self._bases.tag(path, base) if self._site.capabilities.conditional_writes else None
+        if tag is None or not await self._delete_tagged(path, tag):
+            async with self._locks.hold(path) as held:
+                await self._bases.compare(path, base)
+                await self._delete(path, held)
+
+    async def delete_folder(self, path: RemotePath) -> None:
+        """An empty one, as DELETE takes all that is in it (RFC 4918 section 9.6.1): NotEmpty, NotAFolder."""
+        await self._propfind.check_empty(path)
+        await self._delete(path, {}, is_folder=True)
+
+    # --- PUT ---
+
+    async def _put_tagged(self, path: RemotePath, upload: Upload, tag: str) -> Version:
+        try:
+            return await self._put(path, upload, {"If-Match": tag})
+        except PreconditionFailed:
+            if await self._bases.is_still(path, tag):
+                # Its If-Match is of no use, and the body is spent: the next try goes another way.
+                self._site.learn(conditional_writes=False)
+            raise
+
+    async def _put_locked(self, path: RemotePath, upload: Upload, base: Version) -> Version:
+        """Without locks there is nothing better than to compare just before."""
+        lasts_s = LASTS_S + upload.size // _SLOW_BYTES_S
+        async with self._locks.hold(path, lasts_s=lasts_s) as held:
+            await self._bases.compare(path, base)
+            return await self._put(path, upload, held)
+
+    async def _put(self, path: RemotePath, upload: Upload, guard: Mapping[str, str]) -> Version:
+        async with self._site.http.request(
+            "PUT",
+            self._site.url(path),
+            lane=Lane.BULK,
+            expect=(200, 201, 204),
+            headers={**upload.headers(), **guard},
+            body=upload.body,
+            meanings=_PUT_MEANINGS,
+            patience_s=upload.size / _DIGEST_BYTES_S,
+        ) as answer:
+            version = upload.version(answer)
+        # A strong tag says that just these bytes are there (RFC 9110 section 9.3.4).
+        return version if version.is_strong else await self._ask(path, upload)
+
+    async def _ask(self, path: RemotePath, upload: Upload) -> Version:
+        """What is there after a PUT that told no tag."""
+        found = (await self._propfind.stat(path)).version
+        if found.size != upload.size:
+            raise ServerError(f"the server has {found.size} bytes of the {upload.size} sent")
+        return found
+
+    async def _by_move(self, path: RemotePath, upload: Upload, base: Version | None) -> Version:
+        await self._temporaries.sweep()
+        async with self._temporaries.reserve(path.rpartition(b"/")[0]) as temporary:
+            await self._put(temporary.path, upload, {})
+            if base is None:
+                await self._moves.to_free(temporary.path, path, Kind.FILE)
+            else:
+                await self._moves.onto(temporary.path, path, base)
+            temporary.is_moved = True
+        return await self._ask(path, upload)  # tags belong to names: the temporary's says nothing
+
+    # --- DELETE ---
+
+    async def _delete_tagged(self, path: RemotePath, tag: str) -> bool:
+        """False where the server does not understand the condition: nothing was removed."""
+        guard = {"If-Match": tag}
+        if self._site.capabilities.conditional_moves:
+            # WsgiDAV passes over If-Match where a folder is, and would remove all that is in it.
+            guard |= self._site.condition(path, f"[{tag}]")
+        try:
+            await self._delete(path, guard)
+        except PreconditionFailed:
+            if await self._bases.is_still(path, tag):
+                return False
+            raise
+        return True
+
+    async def _delete(self, path: RemotePath, guard: Mapping[str, str], *, is_folder: bool = False) -> None:
+        async with self._site.http.request(
+            "DELETE",
+            self._site.url(path, is_folder=is_folder),
+            lane=Lane.METADATA,
+            expect=(200, 204),
+            headers=guard,
+        ):
+            pass
