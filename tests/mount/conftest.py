@@ -1,7 +1,11 @@
-"""Mounts for the tests of this folder: `mounts(url, …)` gives one that is gone when the test is over."""
+"""Mounts for the tests of this folder: `mounts(url, …)` gives one that is gone when the test is over.
+
+A fixture of a small disk beside them, for caches that must become full.
+"""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,3 +31,15 @@ def mounts(tmp_path: Path) -> Iterator[Mounts]:
     yield make
     for mount in made:
         mount.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MiB, gone after the test."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "cloudfs-test", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

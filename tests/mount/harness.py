@@ -171,6 +171,21 @@ class Mount:
         connection.close()
         return SyncState(ends[-1]["params"]["progress"]["state"]).name
 
+    @property
+    def pending(self) -> int:
+        """Entries with a change that the cloud does not have yet."""
+        return int(self.xattr("pending"))
+
+    def settle(self) -> None:
+        """One FileSync, after which the cloud has everything."""
+        assert self.sync() == "COMPLETED", self.log.read_text()
+        assert self.pending == 0
+
+    def remount(self) -> None:
+        """kill -9, and start again over the same cache."""
+        self.kill()
+        self.start()
+
     def kill(self) -> None:
         """kill -9, and clear the dead mount away."""
         assert self.process is not None

@@ -55,3 +55,12 @@ def download(mount: Mount, name: str) -> dict[str, int]:
     events = connection.events_until(lambda e: State(e["params"]["progress"]["state"]).is_end)
     end: dict[str, int] = events[-1]["params"]["progress"]
     return end
+
+
+def fill(disk: Path) -> Path:
+    """Leave no byte free; the file to be removed for having room again."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        while errno_of(lambda: file.write(bytes(65536))) == 0:
+            pass
+    return ballast

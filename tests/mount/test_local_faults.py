@@ -7,7 +7,7 @@ import errno
 import os
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from cloudfs.model.enums import DownloadErrorType, State
 from tests.mount.conftest import Mounts
 from tests.mount.harness import Mount, RpcError, wait_until
-from tests.mount.programs import cloudfs, content, download, errno_of, read, reads_as
+from tests.mount.programs import cloudfs, content, download, errno_of, fill, read, reads_as
 from tests.servers.apache import Apache
 from tests.servers.faults import HangBody
 from tests.servers.proxy import FaultProxy
@@ -75,27 +75,6 @@ def _refused(mount: Mount, said: str) -> None:
 
 
 # --- full disks ---
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 24 MiB, gone after the test."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "cloudfs-test", disk], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no byte free; the file to be removed for having room again."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        while errno_of(lambda: file.write(bytes(65536))) == 0:
-            pass
-    return ballast
 
 
 def start_code(mount: Mount, name: str) -> int:

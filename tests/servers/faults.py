@@ -50,6 +50,11 @@ class LoseAnswer:
 
 
 @dataclass(frozen=True)
+class HoldAnswer:
+    """Let the server do what was asked, and never pass its answer."""
+
+
+@dataclass(frozen=True)
 class ChangeHeaders:
     """Set (or, with None, remove) headers of the server's answer; the body goes through as it is."""
 
@@ -85,6 +90,7 @@ Fault = (
     | IgnoreConditions
     | CutRequest
     | LoseAnswer
+    | HoldAnswer
     | ChangeHeaders
     | CutBody
     | HangBody

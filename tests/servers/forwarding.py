@@ -21,6 +21,7 @@ from tests.servers.faults import (
     Faults,
     Hang,
     HangBody,
+    HoldAnswer,
     IgnoreConditions,
     LoseAnswer,
     SeenRequest,
@@ -156,6 +157,8 @@ class Forwarding:
         framing = await self._answers.head()
         if framing is None or isinstance(fault, LoseAnswer):
             return False
+        if isinstance(fault, HoldAnswer):
+            await trio.sleep_forever()
         await trio.sleep(self._conditions.rtt_s / 2)
         head = _spoilt(framing, fault)
         await self._send(bytes(head).replace(self._inner, self._outer))
