@@ -116,6 +116,13 @@ class EntryChanges:
         sql = "UPDATE entries SET generation = generation + 1 WHERE inode = ?"
         return self._execute(sql, (inode,)).rowcount > 0
 
+    def count_dirty(self) -> None:
+        """One more change of each file whose content is newer than what the cloud has, and that has none."""
+        self._execute(
+            "UPDATE entries SET generation = generation + 1 WHERE generation = sent AND parent IS NOT NULL "
+            "AND inode IN (SELECT inode FROM contents WHERE dirty = 1)"
+        )
+
     def write_content(self, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> bool:
         """What a file's content looks like after a change here; False where it is gone."""
         sql = "UPDATE entries SET size = ?, mtime_ns = ?, ctime_ns = ? WHERE inode = ?"
@@ -218,6 +225,11 @@ class EntryChanges:
         self._execute(
             "UPDATE entries SET error = ?, error_reason = ? WHERE inode = ?", (error, reason, inode)
         )
+
+    def clear_waits(self, inodes: Iterable[int]) -> None:
+        """Let entries be tried at once."""
+        sql = "UPDATE entries SET next_try_ms = NULL WHERE inode = ?"
+        self._execute_many(sql, ((inode,) for inode in inodes))
 
     def take_media_ids(self, count: int) -> range:
         """New media ids, never given before."""

@@ -69,6 +69,10 @@ class IntentChanges:
             ),
         )
 
+    def drop_orphans(self) -> None:
+        """Forget the intents of entries that are gone."""
+        self._execute("DELETE FROM intents WHERE inode NOT IN (SELECT inode FROM entries)")
+
     def drop(self, inode: int) -> None:
         """Forget an inode's intent, if it has one."""
         self._execute("DELETE FROM intents WHERE inode = ?", (inode,))

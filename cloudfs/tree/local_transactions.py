@@ -6,7 +6,7 @@ The folders named must be linked up to the root: what was removed by a sync mean
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from cloudfs.database.entry_changes import EntryChanges
@@ -22,10 +22,13 @@ from cloudfs.model.errors import (
 )
 from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.tree.gallery import galleries_from, lies_in_gallery
-from cloudfs.tree.succession import Succession
+from cloudfs.tree.succession import Aftermath, Succession
 from cloudfs.tree.transactions import settle_media
 
 Also = Callable[[sqlite3.Connection], None]  # work on another table, for the same commit
+
+
+NOTHING_MORE = Aftermath()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +70,19 @@ class Route:
 class Moved:
     """nodes: what changed places, as they were. replaced: what lost its name, as it was.
 
-    loose: entries left to those who have them open. renumbered: files whose media ids came or went.
+    renumbered: files whose media ids came or went.
     """
 
     nodes: tuple[Node, ...] = ()
     replaced: Node | None = None
-    loose: Sequence[int] = ()
+    aftermath: Aftermath = NOTHING_MORE
     renumbered: list[int] = field(default_factory=list)
 
 
-def create(connection: sqlite3.Connection, place: Place, draft: Draft) -> tuple[Node, list[int]]:
-    """Make an entry that the cloud never had; returns it, and what it took over from.
+def create(
+    connection: sqlite3.Connection, place: Place, draft: Draft, sending: Collection[int]
+) -> tuple[Node, Aftermath]:
+    """Make an entry that the cloud never had; returns it.
 
     NotFound, NotAFolder, AlreadyExists.
     """
@@ -108,15 +113,16 @@ def create(connection: sqlite3.Connection, place: Place, draft: Draft) -> tuple[
     )
     changes.insert([node])
     changes.touch(place.parent, draft.now_ns)
-    succession = Succession(connection)
+    succession = Succession(connection, sending)
     succession.settle(place)
-    if succession.loose:
-        node = _loaded(changes, node.inode)
-    return node, succession.loose
+    aftermath = succession.aftermath
+    return _loaded(changes, node.inode) if aftermath.changed else node, aftermath
 
 
-def remove(connection: sqlite3.Connection, place: Place, kind: Kind, now_ns: int) -> tuple[Node, list[int]]:
-    """Take a file, or an empty folder, out of its folder; returns it as it was, and what may go.
+def remove(
+    connection: sqlite3.Connection, place: Place, kind: Kind, now_ns: int, sending: Collection[int]
+) -> tuple[Node, Aftermath]:
+    """Take a file, or an empty folder, out of its folder; returns it as it was.
 
     NotFound, IsAFolder, NotAFolder, NotEmpty.
     """
@@ -124,13 +130,15 @@ def remove(connection: sqlite3.Connection, place: Place, kind: Kind, now_ns: int
     _linked_folder(changes, place.parent)
     node = _child(changes, place)
     _check_removable(changes, node, kind)
-    succession = Succession(connection)
+    succession = Succession(connection, sending)
     succession.take_away(node, now_ns)
     changes.touch(place.parent, now_ns)
-    return node, succession.loose
+    return node, succession.aftermath
 
 
-def rename(connection: sqlite3.Connection, route: Route, *, no_replace: bool) -> Moved:
+def rename(
+    connection: sqlite3.Connection, route: Route, sending: Collection[int], *, no_replace: bool
+) -> Moved:
     """Give an entry another place, and take away what is there.
 
     NotFound, NotAFolder, IsAFolder, NotEmpty, AlreadyExists, InvalidParameter.
@@ -146,7 +154,7 @@ def rename(connection: sqlite3.Connection, route: Route, *, no_replace: bool) ->
         return Moved()
     if node.inode in above:
         raise InvalidParameter("a folder can't lie within itself")
-    succession = Succession(connection)
+    succession = Succession(connection, sending)
     if other is not None:
         _check_removable(changes, other, node.kind)
         succession.take_away(other, route.now_ns)
@@ -155,10 +163,10 @@ def rename(connection: sqlite3.Connection, route: Route, *, no_replace: bool) ->
         changes.touch(folder, route.now_ns)
     renumbered = _settle_media(changes, node.inode, route.target_path, route)
     succession.settle(route.target)
-    return Moved((node,), other, succession.loose, renumbered)
+    return Moved((node,), other, succession.aftermath, renumbered)
 
 
-def exchange(connection: sqlite3.Connection, route: Route) -> Moved:
+def exchange(connection: sqlite3.Connection, route: Route, sending: Collection[int]) -> Moved:
     """Let two entries change places (renameat2(2), RENAME_EXCHANGE).
 
     NotFound, NotAFolder, InvalidParameter.
@@ -178,10 +186,10 @@ def exchange(connection: sqlite3.Connection, route: Route) -> Moved:
         changes.touch(folder, route.now_ns)
     renumbered = _settle_media(changes, one.inode, route.target_path, route)
     renumbered += _settle_media(changes, other.inode, route.source_path, route)
-    succession = Succession(connection)
+    succession = Succession(connection, sending)
     succession.settle(route.source)
     succession.settle(route.target)
-    return Moved((one, other), None, succession.loose, renumbered)
+    return Moved((one, other), None, succession.aftermath, renumbered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from cloudfs.tree.changes import TreeChange
 from cloudfs.tree.changing import ChangingView
 from cloudfs.tree.gallery import galleries_from
 from cloudfs.tree.local_transactions import Also, Attributes, Draft, Moved, Route, Written
+from cloudfs.tree.succession import Aftermath
 from cloudfs.tree.transactions import Subtree
 
 __all__ = ["Also", "LocalTree", "nothing"]
@@ -76,15 +77,15 @@ class LocalTree(ChangingView):
         async with self._holding_folders(place.parent) as (folder,):
             in_gallery = self.scope(place.parent) is Scope.GALLERY
             draft = Draft(kind, mode, uid, gid, in_gallery, self._now_ns())
-            node, loose = await self._database.commit(
-                partial(local_transactions.create, place=place, draft=draft)
+            node, aftermath = await self._database.commit(
+                partial(local_transactions.create, place=place, draft=draft, sending=self._sends.running)
             )
             self._index.put(node)
             self._index.enlist(place.parent, node.inode)
             if kind is Kind.FOLDER and node.version is None:
                 self._index.put_listing(node.inode, ())
             self._show_times(folder, draft.now_ns)
-            await self._let_go(loose)
+            await self._show_aftermath(aftermath)
         self._tell(node)
         return node
 
@@ -109,12 +110,13 @@ class LocalTree(ChangingView):
             if kind is Kind.FOLDER and self._path_of(place) in self._gallery:
                 raise Busy("it is a gallery folder")
             now_ns = self._now_ns()
-            node, loose = await self._database.commit(
-                partial(local_transactions.remove, place=place, kind=kind, now_ns=now_ns)
+            sending = self._sends.running
+            node, aftermath = await self._database.commit(
+                lambda connection: local_transactions.remove(connection, place, kind, now_ns, sending)
             )
             self._show_gone(node)
             self._show_times(folder, now_ns)
-            await self._let_go(loose)
+            await self._show_aftermath(aftermath)
         self._tell_removed(node)
         return node
 
@@ -130,10 +132,11 @@ class LocalTree(ChangingView):
         NotEmpty, InvalidParameter (into itself), Busy (a gallery folder, or one above it).
         """
         self._check_name(new_name)
-        route_of = partial(self._route, Place(parent, name), Place(new_parent, new_name))
         async with self._holding_folders(parent, new_parent) as folders:
+            route = self._route(Place(parent, name), Place(new_parent, new_name))
+            sending = self._sends.running
             moved = await self._database.commit(
-                partial(local_transactions.rename, route=route_of(), no_replace=no_replace)
+                partial(local_transactions.rename, route=route, sending=sending, no_replace=no_replace)
             )
             await self._show_moved(moved, folders)
         self._tell_moved(moved)
@@ -144,9 +147,12 @@ class LocalTree(ChangingView):
 
         NotFound, InvalidParameter (one lies within the other), Busy (a gallery folder, or one above it).
         """
-        route_of = partial(self._route, Place(parent, name), Place(new_parent, new_name))
         async with self._holding_folders(parent, new_parent) as folders:
-            moved = await self._database.commit(partial(local_transactions.exchange, route=route_of()))
+            route = self._route(Place(parent, name), Place(new_parent, new_name))
+            sending = self._sends.running
+            moved = await self._database.commit(
+                partial(local_transactions.exchange, route=route, sending=sending)
+            )
             await self._show_moved(moved, folders)
         self._tell_moved(moved)
 
@@ -241,12 +247,19 @@ class LocalTree(ChangingView):
     async def _holding(self, inode: int) -> AsyncIterator[None]:
         """Hold the lock of the folder that an entry lies in, if in any; shielded from cancellation."""
         while True:
-            place = self.node(inode).parent
-            async with self._locks.hold(*(() if place is None else (place,))):
-                if self.node(inode).parent == place:
+            folder = self._folder_of(inode)
+            async with self._locks.hold(*(() if folder is None else (folder,))):
+                if self._folder_of(inode) == folder:
                     with trio.CancelScope(shield=True):
                         yield
                     return
+
+    def _folder_of(self, inode: int) -> int | None:
+        """None: it is gone, or unlinked."""
+        try:
+            return self.node(inode).parent
+        except NotFound:
+            return None
 
     # --- showing ---
 
@@ -276,20 +289,25 @@ class LocalTree(ChangingView):
             self._index.enlist(now.parent, now.inode)
         self._forget(moved.renumbered)
         self._forget(folder.inode for folder in folders)
-        await self._let_go(moved.loose)
+        await self._show_aftermath(moved.aftermath)
 
-    async def _let_go(self, loose: Sequence[int]) -> None:
+    async def _show_aftermath(self, aftermath: Aftermath) -> None:
+        self._forget(aftermath.changed)
+        for inode in await self._let_go(aftermath.loose):
+            self._content_free(inode)
+
+    async def _let_go(self, loose: Sequence[int]) -> list[int]:
         """Delete the rows of what was left to its users, where it has none; the kernel's forget does else.
 
-        What is being sent is spared: its place in the cloud is known only when the answer came.
+        What is being sent is spared: its place in the cloud is known only when the answer came. Returns the
+        files that are gone for good.
         """
         self._forget(loose)
         gone = [inode for inode in loose if not self.is_held(inode) and not self.is_sending(inode)]
         if not gone:
-            return
+            return []
         subtrees = [Subtree(node, [(node.inode, node.kind)]) for node in map(self.node, gone)]
-        for inode in await self._delete(subtrees, lambda _: False):
-            self._content_free(inode)
+        return await self._delete(subtrees, lambda _: False)
 
     # --- telling ---
 

@@ -39,6 +39,11 @@ class Sends:
         return inode in self._running
 
     @property
+    def running(self) -> frozenset[int]:
+        """What is being sent."""
+        return frozenset(self._running)
+
+    @property
     def stamp(self) -> int:
         """This moment, for `passed_over`."""
         return self._count

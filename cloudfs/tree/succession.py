@@ -5,30 +5,50 @@ its place, it is the same to the cloud: saved by rename, as editors do. It takes
 over, so that one conditional PUT replaces it, never a DELETE and a create (DESIGN section 8, item 3).
 
 For use within a transaction; nothing here knows who has a file open: what may go is only unlinked, and
-told as `loose`.
+told as loose.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from cloudfs.database.cloud_places import CloudPlaces
 from cloudfs.database.entry_changes import EntryChanges
 from cloudfs.database.intents import IntentChanges
-from cloudfs.model.entry import Version
 from cloudfs.model.enums import Listing
 from cloudfs.model.node import ROOT, Node, Place
 
 
-class Succession:
-    """One transaction's changes of that kind. `loose`: entries left to those who have them open."""
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What changed beside the entries that a transaction was asked to change.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.loose: list[int] = []
+    loose: entries left to those who have them open. changed: entries whose rows changed in their places.
+    """
+
+    loose: Sequence[int] = ()
+    changed: Sequence[int] = ()
+
+
+class Succession:
+    """One transaction's changes of that kind.
+
+    sending: inodes that are being sent: nobody takes them over before the answer.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, sending: Collection[int]) -> None:
+        self._sending = sending
+        self._loose: list[int] = []
+        self._changed: list[int] = []
         self._changes = EntryChanges(connection)
         self._places = CloudPlaces(connection)
         self._intents = IntentChanges(connection)
+
+    @property
+    def aftermath(self) -> Aftermath:
+        return Aftermath(self._loose, self._changed)
 
     def take_away(self, node: Node, now_ns: int) -> None:
         """Take an entry out of its folder: a tombstone where the cloud has it, or may come to have it.
@@ -50,7 +70,7 @@ class Succession:
             )
         )
         if home is None:
-            self.loose.append(node.inode)
+            self._loose.append(node.inode)
         else:
             self.settle(home)
 
@@ -62,9 +82,12 @@ class Succession:
         heir = self._changes.child(place.parent, place.name)
         if heir is None or not heir.is_unsent or heir.kind is not tombstone.kind:
             return
-        if self._intents.load(heir.inode) or self._intents.load(tombstone.inode):
+        if self._is_asked(heir.inode) or self._is_asked(tombstone.inode):
             return  # the cloud's answer decides first
         self._take_over(tombstone, heir)
+
+    def _is_asked(self, inode: int) -> bool:
+        return inode in self._sending or self._intents.load(inode) is not None
 
     def _take_over(self, tombstone: Node, heir: Node) -> None:
         self.unlink(tombstone.inode)
@@ -82,6 +105,7 @@ class Succession:
                 listing=tombstone.listing if heir.is_folder else heir.listing,
             )
         )
+        self._changed.append(heir.inode)
         if heir.is_folder:
             self._places.rehome(tombstone.inode, heir.inode)
             for below in self._places.homes_in(heir.inode):
@@ -108,6 +132,7 @@ class Succession:
         if node.is_folder:
             self._lose_below(node)
         self._changes.write(detached(node))
+        self._changed.append(node.inode)
 
     def _lose_below(self, folder: Node) -> None:
         """What the cloud had in a folder that is gone there, and that is not in the folder here.
@@ -122,12 +147,13 @@ class Succession:
                 is_claimed = self._places.at_home(Place(below.parent or ROOT, below.name)) is not None
                 is_kept = below.is_modified or is_claimed
                 self._changes.write(detached(below) if is_kept else replace(below, home=None))
+                self._changed.append(below.inode)
 
     def unlink(self, inode: int) -> None:
         """Leave an entry to those who have it open."""
         self._intents.drop(inode)
         self._changes.unlink([inode])
-        self.loose.append(inode)
+        self._loose.append(inode)
 
 
 def detached(node: Node) -> Node:
@@ -141,9 +167,3 @@ def detached(node: Node) -> Node:
         sent=0,
         listing=Listing.WHOLE if node.is_folder else Listing.NEVER,
     )
-
-
-def at(node: Node, place: Place, version: Version | None) -> Node:
-    """An entry that the cloud has at a place now, with that version."""
-    is_there = node.parent is not None and place == (node.parent, node.name)
-    return replace(node, version=version, home=None if is_there else place)

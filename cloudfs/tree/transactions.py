@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cloudfs.database.entry_changes import EntryChanges
+from cloudfs.database.intents import IntentChanges
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.errors import AlreadyExists, InvalidParameter, NotAFolder, NotFound
@@ -75,6 +76,12 @@ def drop_unlinked(connection: sqlite3.Connection) -> None:
     for inode in changes.unlinked():
         members = changes.subtree(inode)
         changes.delete(member for member, _ in reversed(members))
+    IntentChanges(connection).drop_orphans()
+
+
+def believe_contents(connection: sqlite3.Connection) -> None:
+    """Count as modified what has content that the cloud lacks."""
+    EntryChanges(connection).count_dirty()
 
 
 def settle_media(

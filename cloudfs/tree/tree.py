@@ -23,9 +23,10 @@ from cloudfs.model.enums import Kind, Listing, Scope
 from cloudfs.model.errors import InvalidParameter, NotFound
 from cloudfs.model.node import ROOT, Node
 from cloudfs.tree import transactions
+from cloudfs.tree.agreeing_tree import AgreeingTree
 from cloudfs.tree.changes import TreeChange
 from cloudfs.tree.changing import InUse, Seen, in_steps
-from cloudfs.tree.local_tree import LocalTree, nothing
+from cloudfs.tree.local_tree import nothing
 from cloudfs.tree.observation import Observation
 from cloudfs.tree.transactions import Defaults, Subtree, Target
 
@@ -35,7 +36,7 @@ _ATTRIBUTE_LIMIT = 64 * 1024  # bytes, as XATTR_SIZE_MAX of Linux
 _GALLERY_SETTING = "tree.gallery"
 
 
-class Tree(LocalTree):
+class Tree(AgreeingTree):
     """The tree of one mount.
 
     changes: gets what the kernel must be told. uid, gid: the mounting user, who owns what comes from the
@@ -73,10 +74,15 @@ class Tree(LocalTree):
         self._successors: dict[int, dict[int, RemoteEntry]] = {}
 
     async def load(self) -> None:
-        """Make the root, drop what an earlier run left unlinked, settle media ids for another gallery."""
+        """Make the root, drop what an earlier run left unlinked, settle media ids for another gallery.
+
+        Content that says to be newer than what the cloud has, of an entry that does not, was changed in the
+        moment of a crash: its entry is modified from here on.
+        """
         root = transactions.new_root(self._uid, self._gid, self._now_ns())
         await self._database.commit(partial(transactions.make_root, root=root))
         await self._database.commit(transactions.drop_unlinked)
+        await self._database.commit(transactions.believe_contents)
         gallery = b"\0".join(sorted(self._gallery))
         if self._settings.get(_GALLERY_SETTING) != gallery:
             await self._database.commit(partial(transactions.settle_gallery, gallery=self._gallery))
@@ -181,12 +187,15 @@ class Tree(LocalTree):
         return await self._delete(subtrees, in_use)
 
     async def forget_unlinked(self, inode: int) -> None:
-        """The last user of an inode is gone: if it is unlinked, its row goes. Otherwise nothing happens."""
+        """The last user of an inode is gone: if nothing else needs it, its row goes.
+
+        Nothing happens to what is linked, to a tombstone, and to what is being sent.
+        """
         try:
             node = self.node(inode)
         except NotFound:
             return
-        if node.parent is None and inode != ROOT:
+        if node.parent is None and node.home is None and inode != ROOT and not self.is_sending(inode):
             with trio.CancelScope(shield=True):
                 await self._delete([Subtree(node, [(inode, node.kind)])], lambda _: False)
 
