@@ -12,6 +12,7 @@ from pathlib import Path
 from cloudfs.model.errors import LocalIOError
 
 LOCK_NAME = "lock"
+RECOVERED_NAME = "recovered"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -45,6 +46,16 @@ def claim(directory: Path, mountpoint: Path | None = None) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def recovered(directory: Path) -> Path | None:
+    """The folder of files that lost their name and were never in the cloud, while there are any in it."""
+    folder = directory / RECOVERED_NAME
+    try:
+        with os.scandir(folder) as entries:
+            return folder if next(entries, None) is not None else None
+    except FileNotFoundError:
+        return None
 
 
 def boot_id() -> str:

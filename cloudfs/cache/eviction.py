@@ -1,7 +1,7 @@
 """Taking content out of the cache: which goes first, and in which order row and file go.
 
-Invariants: what is in `residents` with users, or is pinned, is never chosen, and that is checked in the
-step that marks it EVICTING; the row goes before the file (DESIGN 8.12).
+Invariants: what is in `residents` with users, or is pinned, or dirty, is never chosen, and that is checked
+in the step that marks it EVICTING; the row goes before the file (DESIGN 8.12).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cloudfs.cache.held import HeldBytes
 from cloudfs.cache.maps import Maps
 from cloudfs.cache.space import Space
 from cloudfs.database.contents import ContentRow, Contents
+from cloudfs.model.errors import TryAgain
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,13 @@ class Eviction:
         return total
 
     async def discard(self, inode: int) -> None:
-        """Take away a content that nobody uses, pinned or not."""
+        """Take away a clean content that nobody uses, pinned or not. TryAgain where it is dirty."""
+        if self._rows.is_dirty(inode):
+            raise TryAgain("the file has changes that are not in the cloud yet")
+        await self.forget(inode)
+
+    async def forget(self, inode: int) -> None:
+        """Take away a content that nobody uses, whatever it is: its entry is gone."""
         row = self._rows.load(inode)
         if row is not None:
             await self.remove([_shell(row)], freed=row.held_bytes)

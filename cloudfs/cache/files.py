@@ -5,15 +5,18 @@ A file's name is 32 random hexadecimal digits, ab/cd/ef...; nothing from a serve
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from cloudfs.cache.hole import punch
 
 FOLDER = "contents"
+_NAMELESS = "nameless-"
 _DIGITS = frozenset("0123456789abcdef")
 
 
@@ -24,7 +27,10 @@ class ContentFiles:
         self._folder = directory / FOLDER
 
     def prepare(self) -> None:
+        """The folder is there, and no nameless file of an earlier run in it."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        for left in self._folder.glob(f"{_NAMELESS}*"):
+            left.unlink()
 
     def path(self, file_id: str) -> Path:
         return self._folder / file_id[:2] / file_id[2:4] / file_id[4:]
@@ -36,10 +42,38 @@ class ContentFiles:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return file_id, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
+    def create_nameless(self) -> int:
+        """A descriptor of a file that goes with it: nothing is left of it after whatever end."""
+        path = self._folder / f"{_NAMELESS}{secrets.token_hex(16)}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.unlink(path)
+        return fd
+
+    def sync_name(self, file_id: str) -> None:
+        """The file's name survives power loss (fsync(2): that of a new file takes a sync of its folder)."""
+        for folder in islice(self.path(file_id).parents, 3):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
     def open(self, file_id: str) -> tuple[int, int]:
         """A descriptor and the file's size in bytes."""
         fd = os.open(self.path(file_id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         return fd, os.fstat(fd).st_size
+
+    def has_data(self, file_id: str) -> bool:
+        """Whether anything was ever written to it: it may be all hole (lseek(2), SEEK_DATA)."""
+        fd, size = self.open(file_id)
+        try:
+            return size > 0 and os.lseek(fd, 0, os.SEEK_DATA) >= 0
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return False
+            raise
+        finally:
+            os.close(fd)
 
     def unlink(self, file_id: str) -> None:
         """Gone after it, also where it was gone before."""

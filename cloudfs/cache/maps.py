@@ -16,7 +16,7 @@ import trio
 from cloudfs.cache.content import Content
 from cloudfs.cache.files import ContentFiles
 from cloudfs.database.contents import ContentRow, Contents
-from cloudfs.model.errors import CloudfsError
+from cloudfs.model.errors import CloudfsError, LocalIOError
 from cloudfs.model.ranges import RangeSet
 
 log = logging.getLogger(__name__)
@@ -43,25 +43,34 @@ class Maps:
         """What the database says of an inode, checked against the cache file; None where it says nothing.
 
         A file that is shorter than claimed, or missing, loses the claims: those bytes are fetched again.
+        Of a dirty content the file is what counts: its length is the size, and where it can't be opened
+        LocalIOError is raised, as nothing else has what it holds.
         """
         row = self._rows.load(inode)
         if row is None:
             return None
-        content = Content(inode, row.version, _held(row), row.file)
+        content = content_of(row)
         try:
             content.fd, length = self._files.open(row.file)
         except OSError as error:
+            if row.dirty:
+                raise LocalIOError(f"cache file {row.file} can't be opened ({error.strerror})") from error
             log.warning("cache file %s of inode %d can't be opened (%s)", row.file, inode, error.strerror)
             content.clip(0)
             content.file_id = None
             return content
         content.durable = row.durable
-        if lost := content.clip(length):
-            log.warning("cache file %s of inode %d is damaged: %d bytes lost", row.file, inode, lost)
+        fit(content, length)
         return content
 
     def note(self, content: Content, count: int) -> None:
-        """`count` bytes came that no row knows of yet."""
+        """`count` bytes came that no row knows of yet.
+
+        What the cloud adds to a dirty content waits until it is settled, where its row tells of bytes that
+        survive power loss: a row that does not may not take its place.
+        """
+        if content.is_dirty and content.durable:
+            return
         self._unsaved.add(content)
         self._unsaved_bytes += count
         self._something.set()
@@ -80,7 +89,7 @@ class Maps:
         LocalStorageFull, LocalIOError; the maps then count as unsaved as before.
         """
         saved = [content for content in contents if content.file_id is not None and not content.detached]
-        rows = [self._row(content, content.file_id or "", durable) for content in saved]
+        rows = [self.row(content, durable) for content in saved]
         for content in saved:
             content.unsaved, content.durable = False, durable
             self._unsaved.discard(content)
@@ -89,22 +98,53 @@ class Maps:
                 await self._rows.upsert(rows, durable=durable)
         except CloudfsError:
             for content in saved:
-                content.unsaved, content.durable = True, False
-                self._unsaved.add(content)
+                content.durable = False
+                self.lost(content)
             raise
+        for content in saved:
+            content.has_row = True
+
+    def lost(self, content: Content) -> None:
+        """What it was to be committed with was not committed: it is still to be saved."""
+        content.unsaved = True
+        self._unsaved.add(content)
+        self._something.set()
 
     async def sync(self, content: Content) -> None:
         """Make what is held survive power loss: fdatasync(2) in a thread, then the row that says so.
 
-        Raises LocalStorageFull, LocalIOError, OSError; the map then is as durable as before.
+        Raises LocalStorageFull, LocalIOError; the map then is as durable as before.
         """
-        if content.fd is None or content.detached or content.durable:
-            return
-        before = content.held.copy()
-        with trio.CancelScope(shield=True):
+        while content.fd is not None and not content.detached and (content.unsaved or not content.durable):
+            before, edits = content.held.copy(), content.edits
+            with trio.CancelScope(shield=True):
+                await self.sync_file(content)
+            # What changed meanwhile is not covered by that fdatasync.
+            is_covered = content.held == before and content.edits == edits
+            if is_covered or not (content.is_dirty and content.durable):
+                await self.save([content], durable=is_covered)
+                return
+
+    async def keep(self, content: Content) -> None:
+        """Commit the map, where the row tells of bytes that survive power loss by another such row.
+
+        Raises LocalStorageFull, LocalIOError; the map then counts as unsaved as before.
+        """
+        if content.is_dirty and content.durable:
+            await self.sync(content)
+        else:
+            await self.save([content])
+
+    async def sync_file(self, content: Content) -> None:
+        """The cache file as it is at this moment survives power loss, under its name. LocalIOError."""
+        assert content.fd is not None and content.file_id is not None  # noqa: PT018
+        try:
             await trio.to_thread.run_sync(os.fdatasync, content.fd)
-        # What changed meanwhile is not covered by that fdatasync.
-        await self.save([content], durable=content.held == before)
+            if not content.is_placed:
+                await trio.to_thread.run_sync(self._files.sync_name, content.file_id)
+                content.is_placed = True
+        except OSError as error:
+            raise LocalIOError(f"the cache file can't be synced ({error.strerror})") from error
 
     async def forget(self, inodes: Sequence[int]) -> None:
         """Delete rows; shielded."""
@@ -135,8 +175,12 @@ class Maps:
         self._something, self._plenty, self._unsaved_bytes = trio.Event(), trio.Event(), 0
         uses, self._uses = self._uses, {}
         try:
+            # Who is about to change a content commits it as well, and better informed.
+            ready = [content for content in self._unsaved if not content.changers]
+            if ready:
+                await self.save(ready)
             if self._unsaved:
-                await self.save(list(self._unsaved))
+                self._something.set()
             if uses:
                 await self._rows.touch(uses.items())
         except CloudfsError as error:
@@ -146,30 +190,62 @@ class Maps:
             return False
         return True
 
-    def _row(self, content: Content, file_id: str, durable: bool) -> ContentRow:
+    def row(self, content: Content, durable: bool) -> ContentRow:
+        """The content as it is at this moment. It has a cache file."""
+        assert content.file_id is not None
+        if content.is_dirty and content.fd is not None and not content.unflushed:
+            content.written_ns = os.fstat(content.fd).st_mtime_ns
+        base, (ranges, held_bytes) = content.version, map_of(content)
         return ContentRow(
             inode=content.inode,
-            file=file_id,
+            file=content.file_id,
             size=content.size,
-            etag=content.version.etag,
-            mtime_ns=content.version.mtime_ns,
-            ranges=b"" if content.is_whole else content.held.to_bytes(),
-            held_bytes=content.held_bytes,
+            etag=base.etag if base is not None else None,
+            mtime_ns=base.mtime_ns if base is not None else None,
+            ranges=ranges,
+            held_bytes=held_bytes,
             whole=content.is_whole,
             durable=durable,
             boot_id=self._boot_id,
             last_use_ms=_now_ms(),
+            dirty=content.is_dirty,
+            base_size=base.size if base is not None else None,
+            written_ns=content.written_ns,
         )
 
 
-def _held(row: ContentRow) -> RangeSet:
-    if row.whole:
-        return RangeSet([(0, row.size)])
+def content_of(row: ContentRow) -> Content:
+    """The content that a row tells of; its file was not looked at.
+
+    Where the map is damaged nothing is held. A dirty content then can't be told from its base any more:
+    none of it is read, and none of it goes to the cloud.
+    """
+    size = row.size if row.dirty else None
     try:
-        return RangeSet.from_bytes(row.ranges)
+        held = RangeSet([(0, row.size)]) if row.whole else RangeSet.from_bytes(row.ranges)
+        content = Content(row.inode, row.version, held, row.file, size=size)
     except ValueError as error:
-        log.warning("the map of inode %d is damaged (%s)", row.inode, error)
-        return RangeSet()
+        log.error("the map of inode %d is damaged (%s)", row.inode, error)
+        content = Content(row.inode, row.version, file_id=row.file, size=size)
+        content.is_stale = row.dirty
+    content.has_row = True
+    content.is_placed = row.durable
+    content.written_ns = row.written_ns
+    return content
+
+
+def map_of(content: Content) -> tuple[bytes, int]:
+    """The map as a row keeps it, and how many bytes it claims."""
+    return b"" if content.is_whole else content.held.to_bytes(), content.held_bytes
+
+
+def fit(content: Content, length: int) -> None:
+    """The cache file turned out to be of this length."""
+    if not content.is_dirty:
+        if lost := content.clip(length):
+            log.warning("cache file %s is damaged: %d bytes lost", content.file_id, lost)
+    elif length != content.size:
+        content.resize(length, time.time_ns())
 
 
 def _now_ms() -> int:

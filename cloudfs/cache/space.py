@@ -46,6 +46,10 @@ class Space:
         promised = self.reserved - own
         return min(self.size - self.used, self._disk_free() - self._min_free) - promised
 
+    def disk_room(self) -> int:
+        """Bytes that the disk still takes, whatever the cache's own size: for what programs write."""
+        return self._disk_free() - self._min_free
+
     def took(self, count: int) -> None:
         """Bytes were written."""
         self.used += count

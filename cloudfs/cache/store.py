@@ -1,7 +1,8 @@
 """The content cache: cache files, what is held of them, and which of them may stay.
 
 Invariants: only bytes that were written are ever read; one Content an inode is current, the others are
-detached and serve those who had them open; who uses a Content has counted itself by `open`.
+detached and serve those who had them open; who uses a Content has counted itself by `open`; dirty content
+goes only once the cloud has it, or its entry is gone.
 """
 
 from __future__ import annotations
@@ -9,23 +10,29 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import trio
 
 from cloudfs.cache.content import Content, ContentState
 from cloudfs.cache.directory import boot_id
+from cloudfs.cache.edits import Also, Edits
 from cloudfs.cache.eviction import Eviction
 from cloudfs.cache.files import ContentFiles
 from cloudfs.cache.held import HeldBytes
 from cloudfs.cache.maps import Maps
+from cloudfs.cache.recovery import Recovery
+from cloudfs.cache.snapshots import Snapshot, Snapshots
 from cloudfs.cache.space import CacheUsage, Space
+from cloudfs.cache.tags import PathTags
+from cloudfs.cache.turns import Turns
 from cloudfs.cache.writing import Writing
 from cloudfs.database.bridge import Database
-from cloudfs.database.contents import Contents
+from cloudfs.database.contents import Contents, write_uploaded
 from cloudfs.model.entry import Version
-from cloudfs.model.errors import CloudfsError, LocalIOError, LocalStorageFull
+from cloudfs.model.errors import CloudfsError, LocalIOError, LocalStorageFull, TryAgain
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +42,7 @@ class Store:
 
     size, min_free: bytes that it may use, and that must stay free on its disk.
     is_pinned: whether an inode's content is to stay.
+    path_of: the path of an inode in the mount, for the day its row is lost; None where it has none.
     held_changed: told of an inode of which more or less is held now: when a file was fetched whole, at
     the last close, when content goes. Must not block.
     boot: the running boot of the machine.
@@ -48,13 +56,15 @@ class Store:
         size: int,
         min_free: int,
         is_pinned: Callable[[int], bool],
+        path_of: Callable[[int], bytes | None] = lambda inode: None,
         held_changed: Callable[[int], None] = lambda inode: None,
         boot: str | None = None,
     ) -> None:
-        self._boot = boot_id() if boot is None else boot
+        boot = boot_id() if boot is None else boot
         self._rows = Contents(database)
         self._files = ContentFiles(directory)
-        self._maps = Maps(self._rows, self._files, self._boot)
+        self._tags = PathTags()
+        self._maps = Maps(self._rows, self._files, boot)
         self._space = Space(directory, size=size, min_free=min_free)
         self._held = HeldBytes(self._rows, held_changed)
         self._contents: dict[int, Content] = {}
@@ -67,7 +77,20 @@ class Store:
             residents=self._contents,
             is_pinned=is_pinned,
         )
-        self._writing = Writing(self._files, self._maps, self._space, self._eviction)
+        self._turns = Turns()
+        self._writing = Writing(self._files, self._maps, self._space, self._eviction, self._turns)
+        self._snapshots = Snapshots(self._files, self._maps, self._space, self._writing, self._turns)
+        self._recovery = Recovery(directory, self._rows, self._files, self._tags, boot)
+        self.edits = Edits(
+            files=self._files,
+            maps=self._maps,
+            space=self._space,
+            writing=self._writing,
+            turns=self._turns,
+            tags=self._tags,
+            path_of=path_of,
+        )
+        self.unsafe: list[int] = []
         self._users: Counter[int] = Counter()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -80,19 +103,20 @@ class Store:
             self._files.prepare()
         except OSError as error:
             raise LocalIOError(f"the cache directory can't be used ({error.strerror})") from error
-        if lost := await self._rows.forget_unsynced(self._boot):
-            log.warning("the machine went down before %d cached files were safe: fetched again", lost)
+        self.unsafe = await self._recovery.settle()
         self._space.used = self._rows.totals().held_bytes
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._maps.run)
-            nursery.start_soon(self._sweep)
+            nursery.start_soon(self._recovery.sweep, self._files_in_use)
             task_status.started()
 
     # --- who uses what ---
 
-    async def open(self, inode: int, version: Version) -> Content:
+    async def open(self, inode: int, version: Version | None) -> Content:
         """The content of this version, and the caller is one of its users until `close`.
 
+        A dirty content is what there is, whatever version is asked for. None: the cloud never had the
+        file; where nothing is kept of it, it is empty.
         Waits only while it is being evicted, or while one of another version is put aside (its users
         keep theirs). Raises LocalIOError, LocalStorageFull.
         """
@@ -103,12 +127,26 @@ class Store:
                 self._contents[inode] = content
             if content.state is ContentState.EVICTING:
                 await self._eviction.over(inode)
-            elif content.version.is_same_as(version):
+            elif content.is_dirty or version is None:
+                self.keep(content)
+                return content
+            elif content.version is not None and content.version.is_same_as(version):
                 content.version = version
                 self.keep(content)
                 return content
             else:
                 await self.discard(inode)
+
+    def create(self, inode: int) -> Content:
+        """The empty content of a file that was made a moment ago; the caller is its user until `close`.
+
+        The commit that made the entry says that it is new, so its first bytes need no other.
+        """
+        content = Content(inode, None)
+        content.marked()
+        self._contents[inode] = content
+        self.keep(content)
+        return content
 
     def keep(self, content: Content) -> None:
         """One more user of a content that has one: until its own `close`."""
@@ -118,14 +156,15 @@ class Store:
     async def close(self, content: Content) -> None:
         """One user less; the last one's leaving commits the map and closes the file. Shielded.
 
-        Where the map can't be committed that is logged: those bytes are fetched again one day.
+        Where the map can't be committed that is logged: those bytes are fetched again one day. What
+        programs wrote stays in memory for that, and is committed as soon as that is possible.
         """
         try:
             while content.users == 1 and not content.detached and content.fd is not None:
-                if content.is_whole and not content.durable:
+                if content.is_whole and not (content.is_dirty or content.durable):
                     await self.settle(content)
                 elif content.unsaved:
-                    await self._maps.save([content])
+                    await self._maps.keep(content)
                 else:
                     break
         except CloudfsError as error:
@@ -134,8 +173,15 @@ class Store:
         self._users[content.inode] -= 1
         if not self._users[content.inode]:
             del self._users[content.inode]
-        if content.users == 0:
+        if content.users == 0 and (content.detached or not content.unflushed):
             self._put_away(content)
+
+    def begin_writing(self, content: Content) -> None:
+        """One more handle that may write, until `end_writing`."""
+        content.writers += 1
+
+    def end_writing(self, content: Content) -> None:
+        content.writers -= 1
 
     def is_in_use(self, inode: int) -> bool:
         """Whether a handle or a transfer has any content of this inode, detached ones too."""
@@ -143,7 +189,8 @@ class Store:
 
     def is_untouched(self, content: Content) -> bool:
         """Whether nobody can have seen a byte of it, so that it may become the content of another version."""
-        return not (content.detached or content.was_filled or self._users[content.inode] > content.users)
+        is_old = content.detached or content.was_filled or content.is_dirty
+        return not is_old and self._users[content.inode] <= content.users
 
     # --- bytes ---
 
@@ -169,10 +216,12 @@ class Store:
         return found
 
     async def write_at(self, content: Content, offset: int, data: bytes) -> None:
-        """The bytes are in the cache file and count as held. Makes room first, as `admit` does.
+        """Bytes of the cloud's version are in the cache file and count as held, as far as they lacked.
 
-        Without a reservation the content's own oldest bytes go where no others can, so that a file of any
-        size can be read through. Raises LocalStorageFull, LocalIOError; nothing is claimed then.
+        Makes room first, as `admit` does. What programs wrote meanwhile is left alone, and so is what lies
+        beyond the end where they have cut the file. Without a reservation a clean content's own oldest bytes
+        go where no others can, so that a file of any size can be read through. Raises LocalStorageFull,
+        LocalIOError; nothing is claimed then.
         """
         await self._writing.write(content, offset, data)
 
@@ -203,26 +252,59 @@ class Store:
 
         Raises LocalStorageFull, LocalIOError; it then is as safe as before.
         """
-        try:
-            await self._maps.sync(content)
-        except OSError as error:
-            raise LocalIOError(f"the cache file can't be synced ({error.strerror})") from error
+        await self._maps.sync(content)
         if not content.detached:
             self._held.note(content.inode, content.held_bytes)
 
     async def discard(self, *inodes: int) -> None:
-        """Drop what is held of these files, whatever it is worth; row first, then the file.
+        """Drop what is held of these files, as the cloud has it; row first, then the file.
 
         Programs that have one open keep their content, detached; the next open begins with a placeholder.
-        Raises LocalStorageFull, LocalIOError.
+        Raises TryAgain where one is dirty or open for writing (nothing of it is dropped then, and none of
+        those after it), LocalStorageFull, LocalIOError.
         """
         for inode in inodes:
             content = self._contents.get(inode)
-            if content is not None and content.state is not ContentState.EVICTING:
-                await self._detach(content)
-            elif content is None:
-                await self._eviction.discard(inode)
-            await self._eviction.over(inode)
+            if content is not None and (content.is_dirty or content.writers or content.changers):
+                raise TryAgain("the file has changes that are not in the cloud yet, or is open for writing")
+            await self._take_away(inode, self._eviction.discard)
+
+    async def forget(self, *inodes: int) -> None:
+        """Drop what is held of files whose entries are gone, whatever it is; row first, then the file.
+
+        Programs that have one open keep their content, detached. Raises LocalStorageFull, LocalIOError.
+        """
+        for inode in inodes:
+            await self._take_away(inode, self._eviction.forget)
+
+    # --- what the cloud is to get ---
+
+    def snapshot(self, content: Content) -> AbstractAsyncContextManager[Snapshot]:
+        """The content as it is now, to be sent while programs may write on.
+
+        It must be whole and flushed: TryAgain else. The first write from here on is marked as a newer
+        generation before it changes anything, so the entry's generation is to be read before entering.
+        Where nothing can be kept aside the file itself is sent: a write then makes entering, or `chunks`,
+        raise ChangedMeanwhile. LocalIOError.
+        """
+        return self._snapshots.take(content)
+
+    def uploaded_row(self, content: Content, version: Version, generation: int) -> Also:
+        """For the commit that records it: the cloud has this generation, as `version`.
+
+        The row turns clean unless a newer generation was marked before that commit.
+        """
+        inode = content.inode
+        return lambda connection: write_uploaded(connection, inode, version, generation)
+
+    def note_uploaded(self, content: Content, version: Version, is_clean: bool) -> None:
+        """That commit was done. is_clean: no newer generation had been marked in the commits before it."""
+        if not is_clean or content.is_marked or content.unflushed:
+            content.version = version
+            return
+        content.cleaned(version)
+        if content.fd is not None:
+            self._tags.take(content.fd)
 
     # --- what is known ---
 
@@ -232,6 +314,35 @@ class Store:
         if content is not None:
             return 0 if content.state is ContentState.EVICTING else content.held_bytes
         return self._held.of(inode)
+
+    def is_whole(self, inode: int, size: int) -> bool:
+        """Whether nothing lacks of a file that has `size` bytes as far as the tree knows."""
+        content = self._contents.get(inode)
+        if content is not None and content.is_dirty:
+            return content.is_whole
+        return self.held_bytes(inode) == size
+
+    def is_dirty(self, inode: int) -> bool:
+        """Whether the file's content is newer than what the cloud has."""
+        content = self._contents.get(inode)
+        return content.is_dirty if content is not None else self._rows.is_dirty(inode)
+
+    def is_unflushed(self, inode: int) -> bool:
+        """Whether it was changed since it was last committed."""
+        content = self._contents.get(inode)
+        return content is not None and content.unflushed
+
+    def is_written(self, inode: int) -> bool:
+        """Whether a handle may write to it."""
+        content = self._contents.get(inode)
+        return content is not None and content.writers > 0
+
+    def written(self, inode: int) -> tuple[int, int] | None:
+        """Size and mtime (epoch nanoseconds) of what is not committed yet; None where the tree knows all."""
+        content = self._contents.get(inode)
+        if content is None or not content.unflushed or content.mtime_ns is None:
+            return None
+        return content.size, content.mtime_ns
 
     def warm(self, inodes: Sequence[int]) -> None:
         """Know `held_bytes` of all these by one read."""
@@ -257,6 +368,15 @@ class Store:
             if content.file_id is not None:
                 self._maps.used(content.inode)
 
+    async def _take_away(self, inode: int, remove: Callable[[int], Awaitable[None]]) -> None:
+        content = self._contents.get(inode)
+        if content is not None and content.state is not ContentState.EVICTING:
+            async with self._turns.take(content):
+                await self._detach(content)
+        elif content is None:
+            await remove(inode)
+        await self._eviction.over(inode)
+
     async def _detach(self, content: Content) -> None:
         """Take its row and name away; those who have it open read on."""
         is_unused = content.users == 0  # loaded a moment ago, and of another version than asked for
@@ -272,28 +392,16 @@ class Store:
                 self._space.took(content.held_bytes)  # its last user left meanwhile, yet the row stays
             raise
         self._maps.drop(content)
+        content.is_marked = True  # what is written from here on concerns nobody but its users
         if is_unused:
             self._put_away(content)
 
     def _lose(self, content: Content, start: int, stop: int) -> None:
-        """The disk does not give these bytes: claim them no more."""
+        """The disk does not give these bytes: claim them no more. Dirty ones can't be fetched instead."""
         log.error("cache file %s of inode %d is damaged", content.file_id, content.inode)
-        self._space.gave(content.drop(start, stop))
-        self._maps.note(content, 0)
+        if not content.is_dirty:
+            self._space.gave(content.drop(start, stop))
+            self._maps.note(content, 0)
 
-    async def _sweep(self) -> None:
-        """Remove the files that no row knows: a crash came between the file and its row, or its end.
-
-        Nothing but downloads is in the cache, so nothing is lost with them.
-        """
-        groups = self._files.groups()
-        try:
-            while (group := await trio.to_thread.run_sync(next, groups, None)) is not None:
-                mine = {content.file_id for content in self._contents.values()}
-                strays = set(group) - self._rows.known_files(group) - mine
-                for name in strays:
-                    await trio.to_thread.run_sync(self._files.unlink, name)
-                if strays:
-                    log.info("%d cache files without a record removed", len(strays))
-        except OSError as error:
-            log.warning("the cache directory can't be swept (%s)", error.strerror)
+    def _files_in_use(self) -> set[str]:
+        return {content.file_id for content in self._contents.values() if content.file_id is not None}

@@ -12,23 +12,28 @@ from cloudfs.cache.eviction import Eviction
 from cloudfs.cache.files import ContentFiles
 from cloudfs.cache.maps import Maps
 from cloudfs.cache.space import Space
-from cloudfs.model.errors import LocalIOError, LocalStorageFull
+from cloudfs.cache.turns import Turns
+from cloudfs.model.errors import CloudfsError, LocalIOError, LocalStorageFull
 from cloudfs.model.ranges import RangeSet
 
 _DROP_AT_LEAST = 4 * 1024 * 1024  # a file that does not fit gives up its oldest bytes in such steps
 
 
 class Writing:
-    """The only writer of cache files.
+    """Writes what comes from the cloud, and makes room for everybody.
 
-    Invariants: room is made by one task at a time; a range that is being dropped is not written to.
+    Invariants: room is made by one task at a time; a range that is being dropped is not written to; bytes
+    of the cloud land in gaps only, and never while a program's change of the content is under way.
     """
 
-    def __init__(self, files: ContentFiles, maps: Maps, space: Space, eviction: Eviction) -> None:
+    def __init__(
+        self, files: ContentFiles, maps: Maps, space: Space, eviction: Eviction, turns: Turns
+    ) -> None:
         self._files = files
         self._maps = maps
         self._space = space
         self._eviction = eviction
+        self._turns = turns
         self._making_room = trio.Lock()
         self._dropping: tuple[Content, RangeSet] | None = None
 
@@ -44,30 +49,58 @@ class Writing:
 
     async def write(self, content: Content, offset: int, data: bytes) -> None:
         """See Store.write_at."""
-        stop = offset + len(data)
-        if stop > content.size:
-            raise ValueError(f"[{offset}, {stop}) is outside of {content!r}")
-        if self._space.room(content.reserved) < len(data) or self._is_being_dropped(content, offset, stop):
+        if content.changers:
+            await self._turns.wait(content)
+        if self._must_wait(content, offset, offset + len(data)):
             await self._make_room(content, len(data))
+            await self._turns.wait(content)
         try:
             self._put(content, offset, data)
         except LocalStorageFull:
             # The disk is fuller than it said. One more try, with as much as may go out of the way.
             self._space.look_again()
             await self._clear(content, len(data))
+            await self._turns.wait(content)
             self._put(content, offset, data)
 
+    async def make_room_for_edit(self, content: Content, count: int) -> None:
+        """Make room for what a program writes: the cache may grow beyond its size for that, as long as
+        the disk has more than is to stay free. LocalStorageFull."""
+        async with self._making_room:
+            await self._evict_for(count, 0)
+            if self._space.room() < count and self._space.disk_room() < count:
+                raise LocalStorageFull("the disk of the cache directory has no more room for changes")
+
+    async def clear_for_edit(self, count: int) -> None:
+        """The disk said ENOSPC to a program's bytes: evict as many, whatever the books say."""
+        self._space.look_again()
+        async with self._making_room:
+            await self._eviction.free(count)
+
+    def _must_wait(self, content: Content, start: int, stop: int) -> bool:
+        is_full = self._space.room(content.reserved) < stop - start
+        return is_full or self._is_being_dropped(content, start, stop)
+
     def _put(self, content: Content, offset: int, data: bytes) -> None:
-        """Write and claim in one step. pwrite is faster here than in a thread (FACTS 9)."""
+        """Write into the gaps and claim them, in one step. A thread would be slower (FACTS section 9)."""
+        gaps = content.missing(offset, offset + len(data))
+        gained = 0
         try:
-            if content.fd is None:
+            if content.fd is None and gaps:
                 content.file_id, content.fd = self._files.create()
-            _write_all(content.fd, data, offset)
+            for start, stop in gaps:
+                assert content.fd is not None
+                part = data if stop - start == len(data) else memoryview(data)[start - offset : stop - offset]
+                write_all(content.fd, part, start)
+                gained += content.add(start, stop)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise LocalStorageFull("the disk of the cache directory is full") from error
-            raise LocalIOError(f"the cache file can't be written ({error.strerror})") from error
-        gained = content.add(offset, offset + len(data))
+            raise translated(error) from error
+        finally:
+            self._claim(content, gained)
+
+    def _claim(self, content: Content, gained: int) -> None:
+        if not gained:
+            return
         self._space.took(gained)
         spent = min(gained, content.reserved)
         content.reserved -= spent
@@ -103,6 +136,15 @@ class Writing:
             return
         self._dropping = (content, RangeSet(pieces))
         try:
+            async with self._turns.take(content):
+                await self._free(content, pieces)
+        finally:
+            self._dropping = None
+
+    async def _free(self, content: Content, pieces: list[tuple[int, int]]) -> None:
+        if content.is_dirty or content.fd is None:
+            return  # a program began to change it while this waited
+        try:
             lost = sum(content.drop(start, stop) for start, stop in pieces)
             self._space.gave(lost)
             await self._maps.save([content])
@@ -111,8 +153,6 @@ class Writing:
             self._space.look_again()
         except OSError as error:
             raise LocalStorageFull(f"no part of a cache file can be freed ({error.strerror})") from error
-        finally:
-            self._dropping = None
 
     def _is_being_dropped(self, content: Content, start: int, stop: int) -> bool:
         if self._dropping is None or self._dropping[0] is not content:
@@ -120,7 +160,15 @@ class Writing:
         return self._dropping[1].missing(start, stop) != [(start, stop)]
 
 
-def _write_all(fd: int, data: bytes, offset: int) -> None:
+def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """All of `data`, in as many calls as it takes. OSError; part of it may be written then."""
     written = os.pwrite(fd, data, offset)
     while written < len(data):
         written += os.pwrite(fd, memoryview(data)[written:], offset + written)
+
+
+def translated(error: OSError) -> CloudfsError:
+    """What a refused change of a cache file means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LocalStorageFull("the disk of the cache directory is full")
+    return LocalIOError(f"the cache file can't be written ({error.strerror})")

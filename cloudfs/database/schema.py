@@ -112,6 +112,8 @@ CREATE INDEX entries_changed ON entries (inode)
 ALTER TABLE contents ADD COLUMN dirty INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE contents ADD COLUMN base_size INTEGER;
 UPDATE contents SET base_size = size;
+-- The cache file's own mtime when the content was last flushed: a later one tells of bytes written since.
+ALTER TABLE contents ADD COLUMN written_ns INTEGER NOT NULL DEFAULT 0;
 
 -- What was asked of the cloud and not yet answered: a lost answer is settled by asking what is there.
 CREATE TABLE intents (

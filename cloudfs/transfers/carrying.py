@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import trio
 
+from cloudfs.cache.content import Content as CachedContent
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud, Content, Lane
-from cloudfs.model.errors import NetworkUnavailable, NotFound, VersionChanged
+from cloudfs.model.entry import RemotePath, Version
+from cloudfs.model.errors import ContentNotFound, NetworkUnavailable, NotFound, VersionChanged
 from cloudfs.transfers.announcing import Announcer
 from cloudfs.transfers.dispatcher import Dispatcher
 from cloudfs.transfers.download import Download, Flying
@@ -46,12 +48,22 @@ class Carrier:
                     self._dispatcher.wake()
 
     async def _try(self, download: Download, flight: Flying) -> None:
+        path = self._path(download.content.inode)
+        try:
+            await self._ask(download, flight, path)
+        except (ContentNotFound, NotFound):
+            now = self._path(download.content.inode)
+            if now == path:
+                raise
+            await self._ask(download, flight, now)  # a move overtook the request (DESIGN 8.9)
+
+    async def _ask(self, download: Download, flight: Flying, path: RemotePath) -> None:
         content = download.content
         began, first, stop = trio.current_time(), flight.position, flight.stop
-        if first >= stop:
-            return  # it was cut short while it paused
+        if first >= stop or content.version is None:
+            return  # it was cut short while it paused, or made anew
         lane = Lane.DEMAND if flight.urgent else Lane.BULK
-        request = self._cloud.read(self._path(content.inode), content.version, first, stop, lane)
+        request = self._cloud.read(path, self._version(content), first, stop, lane)
         async with request as body:
             if (body.start, body.stop) != (first, stop):
                 if download.stream in download.flights and download.stream is not flight:
@@ -60,6 +72,12 @@ class Carrier:
             await self._receive(download, flight, body)
         if flight.stop == stop and flight.position == stop and flight.patience.last is None:
             self._dispatcher.landed(stop - first, trio.current_time() - began)
+
+    def _version(self, content: CachedContent) -> Version:
+        """The version to ask for: as the tree has it, which forgets the tag of what was moved."""
+        assert content.version is not None
+        known = self._tree.node(content.inode).version
+        return known if known is not None and known.is_same_as(content.version) else content.version
 
     async def _receive(self, download: Download, flight: Flying, body: Content) -> None:
         async for chunk in body.chunks():
@@ -88,9 +106,9 @@ class Carrier:
             if transfer.has_news():
                 self._announcer.say(transfer)
 
-    def _path(self, inode: int) -> bytes:
+    def _path(self, inode: int) -> RemotePath:
         """The path of this moment, made anew for each request."""
         try:
-            return self._tree.path(inode)
+            return self._tree.remote_path(inode)
         except NotFound as error:
-            raise VersionChanged("the file is no longer there under its name") from error
+            raise VersionChanged("the cloud has no such file any more") from error

@@ -25,8 +25,9 @@ _MOST_FLIGHTS = 256  # those that pause before another try included
 class Dispatcher:
     """Looks, whenever it is woken, at what may be started.
 
-    patience_s: how long a flight bears with failures. begin, fly, close: the tasks it starts, for a queued
-    transfer (who calls `begun` at its end), a flight, and the content of a download that is over.
+    patience_s: how long a flight bears with failures. begin, fly, land, close: the tasks it starts, for a
+    queued transfer (who calls `begun` at its end), a flight, a transfer that a program's writes made
+    complete, and the content of a download that is over.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Dispatcher:
         patience_s: float,
         begin: Callable[[Transfer], Awaitable[None]],
         fly: Callable[[Download, Flying], Awaitable[None]],
+        land: Callable[[Download], Awaitable[None]],
         close: Callable[[Content], Awaitable[None]],
     ) -> None:
         self._cloud = cloud
@@ -46,6 +48,7 @@ class Dispatcher:
         self._patience_s = patience_s
         self._begin = begin
         self._fly = fly
+        self._land = land
         self._close = close
         self._pace = Pace()
         self._beginning = 0
@@ -85,6 +88,9 @@ class Dispatcher:
         for download in self._downloads:
             if not download.is_wanted:
                 download.cancel_all()
+            elif download.lands_by_itself:
+                download.settling += 1
+                nursery.start_soon(self._land, download)
         while self.on_air < self._slots(Lane.DEMAND):
             chosen = choose_demanded(self._downloads)
             if chosen is None:

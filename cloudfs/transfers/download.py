@@ -117,6 +117,12 @@ class Download:
         return not (self.demands or self.flights or self.transfer or self.settling)
 
     @property
+    def lands_by_itself(self) -> bool:
+        """Whether its transfer has all it wanted without a flight that would say so."""
+        waits = self.transfer is not None and not (self.transfer.is_finishing or self.flights)
+        return waits and self.content.is_whole and not self.settling
+
+    @property
     def is_wanted(self) -> bool:
         """Whether anybody has a use for bytes: a transfer, a waiter, or a program with the file open."""
         return bool(self.transfer or self.demands or self.content.users > 1)
@@ -154,6 +160,19 @@ class Download:
         for demand in list(self.demands):
             self._wake(demand, None)
 
+    def note_edit(self) -> None:
+        """A program changed the content: what it wrote or cut off needs no fetching any more."""
+        content = self.content
+        for flight in self.flights:
+            flight.stop = min(flight.stop, content.fetch_limit)
+            if content.holds(flight.position, flight.stop):
+                flight.scope.cancel()
+        for demand in list(self.demands):
+            if content.holds(demand.start, demand.stop):
+                self._wake(demand, None)
+        if self.transfer is not None:
+            self.transfer.resize(content.size)
+
     def _wake(self, demand: Demand, error: CloudfsError | None) -> None:
         demand.error = error
         self.demands.remove(demand)
@@ -167,9 +186,9 @@ class Download:
         if self.is_paused or content.is_stale or not self.demands:
             return None
         if self.is_serial:
-            return streaming(content.size, content.held, self.flights, urgent=True)
+            return streaming(content.fetch_limit, content.held, self.flights, urgent=True)
         ranges = [(demand.start, demand.stop) for demand in self.demands]
-        return demanded(content.size, content.held, self.flights, ranges)
+        return demanded(content.fetch_limit, content.held, self.flights, ranges)
 
     def next_background(self, pace: Pace) -> Fetch | None:
         """The next fetch that nobody waits for: towards the whole file, or ahead of readers."""
@@ -183,12 +202,12 @@ class Download:
         if self.transfer is None:
             return ahead(content.held, self.flights, self._windows(), pace.fetch_bytes)
         if self.is_serial:
-            return streaming(content.size, content.held, self.flights, urgent=False)
+            return streaming(content.fetch_limit, content.held, self.flights, urgent=False)
         largest = pace.share(content.size - content.held_bytes)
-        return filling(content.size, content.held, self.flights, self._cursor, largest)
+        return filling(content.fetch_limit, content.held, self.flights, self._cursor, largest)
 
     def _windows(self) -> list[Range]:
-        return [] if self.is_serial else self.past.streams.windows(self.content.size)
+        return [] if self.is_serial else self.past.streams.windows(self.content.fetch_limit)
 
     # --- flights ---
 
@@ -202,7 +221,7 @@ class Download:
     def become_serial(self, stream: Flying) -> None:
         """The server sent the whole file: this flight brings all of it, the others are of no use."""
         self.is_serial, self.stream = True, stream
-        stream.position, stream.stop = 0, self.content.size
+        stream.position, stream.stop = 0, self.content.fetch_limit
         for flight in self.flights:
             if flight is not stream:
                 flight.scope.cancel()

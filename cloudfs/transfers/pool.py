@@ -77,6 +77,7 @@ class Transfers:
             patience_s=timeout_s * _SHARE_OF_PATIENCE,
             begin=self._begin,
             fly=self._fly,
+            land=self._land,
             close=self._close,
         )
         self._carrier = Carrier(tree, store, cloud, self._announcer, self._dispatcher)
@@ -94,8 +95,8 @@ class Transfers:
     def start(self, inode: int, priority: Priority) -> None:
         """See to it that the whole file comes; joins what is under way. Never waits. NotFound.
 
-        A file that is whole (or was never in the cloud) completes at once: to who asked for it by the API
-        that is an event, to an open or a pin it is nothing.
+        A file of which nothing lacks completes at once: to who asked for it by the API that is an event, to
+        an open or a pin it is nothing.
         """
         transfer = self._transfers.get(inode)
         if transfer is not None:
@@ -106,7 +107,7 @@ class Transfers:
         transfer = Transfer(
             inode, size=node.size, source=source, uri=uri, priority=priority, order=next(self._order)
         )
-        if node.version is None or self._store.held_bytes(inode) == node.size:
+        if self._store.is_whole(inode, node.size):
             if priority is Priority.ASKED:
                 transfer.take(Step.COMPLETE)
                 self._announcer.say(transfer)
@@ -139,7 +140,8 @@ class Transfers:
         """End the file's transfer, if it has one, with STOPPED; drop partial content unless it is kept.
 
         Programs that have the file open go on reading: what they ask for is fetched without a transfer.
-        Whole content is never dropped. Raises LocalStorageFull, LocalIOError where the cache can't drop it.
+        Neither whole content nor what programs wrote is dropped. Raises LocalStorageFull, LocalIOError where
+        the cache can't drop what it should.
         """
         transfer = self._transfers.get(inode)
         if transfer is not None and not transfer.is_finishing:
@@ -147,7 +149,7 @@ class Transfers:
         if keep_partial or (transfer is not None and transfer.is_finishing):
             return
         size = self._tree.node(inode).size
-        if 0 < self._store.held_bytes(inode) < size:
+        if 0 < self._store.held_bytes(inode) < size and not self._store.is_dirty(inode):
             with trio.CancelScope(shield=True):
                 await self._store.discard(inode)
 
@@ -172,6 +174,13 @@ class Transfers:
         windows = streams.windows(content.size)
         if self._downloads.get(content) is None and windows and content.missing(*windows[0]):
             self._downloads.of(content)
+            self._dispatcher.wake()
+
+    def note_edit(self, content: Content) -> None:
+        """A program changed a content: what it wrote or cut off is fetched and waited for no more."""
+        download = self._downloads.get(content)
+        if download is not None:
+            download.note_edit()
             self._dispatcher.wake()
 
     def cause(self, content: Content) -> CloudfsError | None:
@@ -257,6 +266,14 @@ class Transfers:
             download.settling -= 1
             self._dispatcher.wake()
 
+    async def _land(self, download: Download) -> None:
+        """A program's writes made a content whole that was being fetched; `settling` counts this task."""
+        try:
+            await self._landed(download)
+        finally:
+            download.settling -= 1
+            self._dispatcher.wake()
+
     async def _close(self, content: Content) -> None:
         await self._store.close(content)
         if content.is_stale:
@@ -276,12 +293,12 @@ class Transfers:
     async def _open(self, transfer: Transfer) -> None:
         """From queued to running. An open whose file does not fit is read as under `ranges`, silently."""
         node = self._tree.node(transfer.inode)
-        if node.version is None:
-            raise ContentNotFound("the cloud never had this file")
         content = await self._store.open(transfer.inode, node.version)
         try:
             if transfer.has_ended:
                 return
+            if content.is_stale or (content.version is None and not content.is_whole):
+                raise VersionChanged("the cloud no longer has what lacks of this file")
             past = self._downloads.past_of(content)
             past.failures.clear()
             past.begins_again = False

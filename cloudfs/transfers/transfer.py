@@ -1,7 +1,7 @@
 """A download that somebody asked for: its states, its progress, its one end.
 
-Invariants: `processed` never falls; of COMPLETED, FAILED and STOPPED exactly one comes, and nothing
-follows it.
+Invariants: `processed` never falls, but where a program cuts the file short; of COMPLETED, FAILED and
+STOPPED exactly one comes, and nothing follows it.
 """
 
 from __future__ import annotations
@@ -111,6 +111,11 @@ class Transfer:
         self.take(Step.BEGIN)
         self.size, self.processed = size, processed
         self._marks = [(trio.current_time(), processed)]
+
+    def resize(self, size: int) -> None:
+        """A program changed the file's size meanwhile."""
+        self.size = size
+        self.processed = min(self.processed, size)
 
     def advance(self, held_bytes: int) -> None:
         """So many bytes are held by now."""

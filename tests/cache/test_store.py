@@ -115,7 +115,7 @@ async def test_the_sweep_spares_what_has_a_row_or_is_new(tmp_path: Path) -> None
     async with running_store(tmp_path) as store:
         content = await store.open(2, version(10))
         await store.write_at(content, 0, body(10, 2))
-        await store._sweep()
+        await store._recovery.sweep(store._files_in_use)
         assert store.read_at(content, 0, 10) == body(10, 2)
         await store.close(content)
         assert len(cache_files(tmp_path)) == 2
@@ -347,7 +347,7 @@ async def test_min_free_counts_what_the_disk_says(
 
 
 async def test_enospc_evicts_and_tries_again(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = writing._write_all
+    real = writing.write_all
     refusals = 1
 
     def full(fd: int, data: bytes, offset: int) -> None:
@@ -359,7 +359,7 @@ async def test_enospc_evicts_and_tries_again(open_store: OpenStore, monkeypatch:
 
     async with open_store() as store:
         await fill_quietly(store, 1)
-        monkeypatch.setattr(writing, "_write_all", full)
+        monkeypatch.setattr(writing, "write_all", full)
         await fill(store, 2, body(100))
         assert store.held_bytes(1) == 0
         refusals = 2
