@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ class CallFailed(Failure):
             text += f": {reason}" if reason else ""
         super().__init__(text, exit_of_code(code, data.get("status")))
         self.code = code
+        self.data = data
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,13 @@ class Connection:
 
     def call(self, method: str, **params: Any) -> Any:
         """The method's result. CallFailed where it is an error; Failure where the daemon went away."""
+        return self._ask(method, params, self._keep)
+
+    def follow(self, method: str, show: Callable[[Notification], None], **params: Any) -> Any:
+        """`call`, with what the daemon says before its answer given to `show` as it comes."""
+        return self._ask(method, params, show)
+
+    def _ask(self, method: str, params: dict[str, Any], take: Callable[[Notification], None]) -> Any:
         self._last_id += 1
         request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
         try:
@@ -76,7 +84,8 @@ class Connection:
             if message is None:
                 raise lost()
             if message.get("id") != self._last_id:
-                self._keep(message)
+                if "method" in message:
+                    take(_notification(message))
             elif "error" in message:
                 answer = message["error"]
                 raise CallFailed(method, answer["code"], answer["message"], answer.get("data") or {})
@@ -91,7 +100,8 @@ class Connection:
             message = self._receive()
             if message is None:
                 return
-            self._keep(message)
+            if "method" in message:
+                self._keep(_notification(message))
 
     def take_kept(self) -> list[Notification]:
         """The notifications that came before the last answer, removed from what `notifications` yields."""
@@ -123,9 +133,12 @@ class Connection:
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def _keep(self, message: dict[str, Any]) -> None:
-        if "method" in message:
-            self._kept.append(Notification(message["method"], message.get("params") or {}))
+    def _keep(self, notification: Notification) -> None:
+        self._kept.append(notification)
+
+
+def _notification(message: dict[str, Any]) -> Notification:
+    return Notification(message["method"], message.get("params") or {})
 
 
 def lost() -> Failure:

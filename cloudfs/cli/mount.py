@@ -8,9 +8,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from cloudfs.cache.directory import recovered
 from cloudfs.cli.background import Announcement, start_daemon
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.logs import log_file, logging_to
+from cloudfs.cli.output import printable
 from cloudfs.config import ConfigError, MountConfig, load, located, parse_options, require_supported
 from cloudfs.config.paths import xdg_directory
 from cloudfs.model.errors import CloudfsError
@@ -33,6 +35,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     command += [part for option in arguments.options for part in ("-o", option)]
     command += ["--", str(mountpoint)] if mountpoint else []
     start_daemon(command, log_file(config.name))
+    if folder := recovered(config.cache.path):
+        print(f"cloudfs: files that lost their names are in {printable(str(folder))}", file=sys.stderr)
     return Exit.DONE
 
 

@@ -86,8 +86,12 @@ def _add_mount_verbs(verbs: _Verbs) -> None:
         examples=["cloudfs umount ~/Cloud", "cloudfs umount --wait ~/Cloud"],
     )
     how = umount.add_mutually_exclusive_group()
-    how.add_argument("--wait", action="store_true", help="send pending changes first")
-    how.add_argument("--force", action="store_true", help="leave them for the next mount")
+    how.add_argument("--wait", action="store_true", help="send pending changes first, also of stopped syncs")
+    how.add_argument(
+        "--force",
+        action="store_true",
+        help="leave them for the next mount, and end under programs that use it",
+    )
     _add_path(umount, "mountpoint", metavar="MOUNTPOINT", nargs="?", help="default: the only one running")
     _add_socket(umount)
 
@@ -122,13 +126,19 @@ def _add_mount_verbs(verbs: _Verbs) -> None:
 def _add_sync_verbs(verbs: _Verbs) -> None:
     sync = verbs.add(
         "sync",
-        "start or stop a sync, ask when the last one completed, or confirm deletions",
-        examples=["cloudfs sync start --wait", "cloudfs sync stop --gallery", "cloudfs sync last --json"],
+        "start or stop a sync, ask when the last one completed, or settle many deletions",
+        examples=[
+            "cloudfs sync start --wait",
+            "cloudfs sync stop --gallery",
+            "cloudfs sync last --json",
+            "cloudfs sync restore --wait",
+        ],
     )
     sync.add_argument(
         "action",
-        choices=["start", "stop", "last", "confirm"],
-        help="confirm: carry out the deletions that the brake holds, by a sync that it starts",
+        choices=["start", "stop", "last", "confirm", "restore"],
+        help="confirm, restore: carry out or undo the deletions that the brake holds, made here or in the "
+        "cloud, by a sync that it starts",
     )
     sync.add_argument("--gallery", action="store_true", help="the gallery folders instead of all else")
     sync.add_argument("--wait", action="store_true", help="until the sync has ended")

@@ -11,7 +11,7 @@ from typing import Any
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.mounts import connect, running
 from cloudfs.cli.output import human_share, human_size, human_time, print_json, printable
-from cloudfs.model.enums import ErrorType
+from cloudfs.model.enums import ErrorType, Scope
 
 _ARROWS = {"up": "↑", "down": "↓"}
 
@@ -39,10 +39,27 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"  {scope:<9}  {_sync(sync)}"
     yield f"  pending    {status['pending']}"
     yield (f"  cache      {human_size(cache['used'])} of {human_size(cache['size'])}, {cache['files']} files")
-    if status["held_deletes"]:
-        yield f"  held       {status['held_deletes']} deletions in the cloud; to apply: cloudfs sync confirm"
+    for scope, sync in status["sync"].items():
+        yield from _held(sync["held_deletes"], " --gallery" if scope == Scope.GALLERY else "")
+    if "recovered" in status:
+        yield f"  recovered  files that lost their names are in {printable(status['recovered'])}"
     for transfer in status["transfers"]:
         yield f"  {_ARROWS[transfer['direction']]} {_transfer(transfer)}"
+
+
+def _held(held: dict[str, int], option: str) -> Iterator[str]:
+    """What the delete brake holds of one scope, with the two ways on."""
+    if held["here"]:
+        yield f"  held       {held['here']} deletions made here that the cloud has not seen"
+        yield from _ways_on(option, confirm="delete them there", restore="bring them back")
+    if held["cloud"]:
+        yield f"  held       {held['cloud']} deletions in the cloud that do not show here"
+        yield from _ways_on(option, confirm="delete them here", restore="send up again what is whole here")
+
+
+def _ways_on(option: str, *, confirm: str, restore: str) -> Iterator[str]:
+    yield f"             cloudfs sync confirm{option}: {confirm}"
+    yield f"             cloudfs sync restore{option}: {restore}"
 
 
 def _sync(sync: dict[str, Any]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from cloudfs.cli.connection import Connection, Notification, lost
-from cloudfs.cli.failures import Exit, exit_of_sync_error
+from cloudfs.cli.failures import Exit, combined, exit_of_sync_error
 from cloudfs.cli.mounts import find
-from cloudfs.cli.output import human_time, print_json
+from cloudfs.cli.output import human_time, print_json, printable
 from cloudfs.model.enums import ErrorType, Scope, SyncState
 
 
@@ -18,19 +18,29 @@ def run(arguments: argparse.Namespace) -> Exit:
     class_name = "GallerySync" if arguments.gallery else "FileSync"
     scope = Scope.GALLERY if arguments.gallery else Scope.FILES
     with find([], arguments.socket) as mount:
-        match arguments.action:
-            case "last":
-                return _show_last(mount.connection, class_name, as_json=arguments.json)
-            case "start":
-                begin: tuple[str, dict[str, Any]] = (f"{class_name}.start", {})
-            case "stop":
-                begin = (f"{class_name}.stop", {})
-            case _:
-                begin = ("Mount.confirm", {"scope": scope.value})
+        connection = mount.connection
+        if arguments.action == "last":
+            return _show_last(connection, class_name, as_json=arguments.json)
+        act = partial(_act, connection, arguments.action, class_name, scope)
         if not arguments.wait:
-            mount.connection.call(begin[0], **begin[1])
-            return Exit.DONE
-        return _run_and_wait(mount.connection, class_name, *begin, as_json=arguments.json)
+            return act()
+        is_stopping = arguments.action == "stop"
+        return _run_and_wait(connection, class_name, act, is_stopping=is_stopping, as_json=arguments.json)
+
+
+def _act(connection: Connection, action: str, class_name: str, scope: Scope) -> Exit:
+    """Begin or stop a sync. FAILED, each one named, where some of what was to be restored can't be."""
+    match action:
+        case "confirm":
+            connection.call("Mount.confirm", scope=scope.value)
+        case "restore":
+            lost = connection.call("Mount.restore", scope=scope.value)
+            for path in lost:
+                print(f"cloudfs: {printable(path)}: it can't come back, and stays held", file=sys.stderr)
+            return Exit.FAILED if lost else Exit.DONE
+        case _:
+            connection.call(f"{class_name}.{action}")
+    return Exit.DONE
 
 
 def _show_last(connection: Connection, class_name: str, *, as_json: bool) -> Exit:
@@ -43,19 +53,18 @@ def _show_last(connection: Connection, class_name: str, *, as_json: bool) -> Exi
 
 
 def _run_and_wait(
-    connection: Connection, class_name: str, method: str, params: dict[str, Any], *, as_json: bool
+    connection: Connection, class_name: str, act: Callable[[], Exit], *, is_stopping: bool, as_json: bool
 ) -> Exit:
-    """Call what begins or stops a sync, and wait for the end that belongs to it. An idle one has stopped.
+    """Begin or stop a sync by `act`, and wait for the end that belongs to it. An idle one has stopped.
 
     Ends that came before the call was accepted are an earlier run's. A run that was under way then emits no
     end of its own: it goes on into the one that was asked for.
     """
-    is_stopping = method.endswith(".stop")
     connection.call(f"{class_name}.on", event="progress")
     current = next(_progress(connection.notifications(), class_name), None)
     if current is None:
         raise lost()
-    connection.call(method, **params)
+    acted = act()
     state, error = [current, *_progress(connection.take_kept(), class_name)][-1]
     if is_stopping and state.is_end:
         return _report(state, error, is_wanted=True, as_json=as_json)
@@ -65,7 +74,7 @@ def _run_and_wait(
             is_running = True
             print(f"{class_name}: {state.name}", file=sys.stderr)
         elif is_running:
-            return _report(state, error, is_wanted=is_stopping, as_json=as_json)
+            return combined([acted, _report(state, error, is_wanted=is_stopping, as_json=as_json)])
     raise lost()
 
 

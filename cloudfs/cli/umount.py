@@ -6,11 +6,15 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+from cloudfs.cli.connection import CallFailed, Notification
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.mounts import Mount, find
 from cloudfs.cli.output import printable
+from cloudfs.cli.progress import Progress, open_progress
 from cloudfs.fuse.mountpoint import is_dead, is_mounted, unmount
 from cloudfs.model.errors import CloudfsError, TryAgain
 
@@ -35,14 +39,55 @@ def _end(mount: Mount, asked: Path | None, arguments: argparse.Namespace) -> Non
             f"{printable(str(asked))} is no mountpoint of this mount, which is {printable(str(mountpoint))}"
         )
         raise Failure(f"{text}; where its own daemon listens elsewhere, name that by --socket")
-    if arguments.wait and mount.status["pending"]:
-        print(f"sending {mount.status['pending']} changes", file=sys.stderr)
-    mount.connection.call("Mount.umount", wait=arguments.wait, force=arguments.force)
+    if arguments.wait:
+        _send_and_end(mount)
+    else:
+        mount.connection.call("Mount.umount", force=arguments.force)
     deadline = time.monotonic() + PATIENCE_S
     while is_mounted(mountpoint):
         if time.monotonic() > deadline:
             raise Failure(f"{printable(str(mountpoint))} is still mounted; see its log", Exit.TEMPORARY)
         time.sleep(_LOOK_EVERY_S)
+
+
+def _send_and_end(mount: Mount) -> None:
+    """Failure, with each change that can't go now named, where the mount stays for its sake."""
+    try:
+        with ExitStack() as shown:
+            sending = _Sending(lambda: shown.enter_context(open_progress()))
+            mount.connection.follow("Mount.umount", sending.show, wait=True)
+            sending.end()
+    except CallFailed as failure:
+        for stuck in failure.data.get("stuck", ()):
+            print(f"cloudfs: {printable(stuck['path'])}: {printable(stuck['reason'])}", file=sys.stderr)
+        raise
+
+
+class _Sending:
+    """One bar over all that is pending. Its end moves away when more comes while it is sent."""
+
+    _LABEL = "sending changes"
+
+    def __init__(self, open_bar: Callable[[], Progress]) -> None:
+        """open_bar: called once there is something to show."""
+        self._open_bar = open_bar
+        self._bar: Progress | None = None
+        self._sent = self._left = 0
+
+    def show(self, notification: Notification) -> None:
+        left = notification.params["size"]
+        if self._bar is None:
+            self._bar = self._open_bar()
+        self._sent += max(0, self._left - left)
+        self._left = left
+        self._bar.show(self._LABEL, self._sent, self._sent + left)
+
+    def end(self) -> None:
+        """All is in the cloud."""
+        if self._bar is not None:
+            size = self._sent + self._left
+            self._bar.show(self._LABEL, size, size)
+            self._bar.end(self._LABEL, "done")
 
 
 def _is_same(one: Path, other: Path) -> bool:

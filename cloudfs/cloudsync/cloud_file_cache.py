@@ -121,21 +121,27 @@ class CloudFileCache:
         self._transfers.start(inode, Priority.ASKED)
 
     async def stop(self, inode: int, *, need_clean: bool) -> None:
-        """End the download, if one runs. need_clean: partial content goes too; whole content never does.
+        """End the download, if one runs. need_clean: partial content goes too; whole content, and what the
+        cloud does not have yet, never does.
 
         Raises InvalidUri for a folder.
         """
         self._file(inode)
-        await self._transfers.stop(inode, keep_partial=not need_clean)
+        await self._transfers.stop(inode, keep_partial=not need_clean or self._store.is_dirty(inode))
 
     async def clean_cache(self, inode: int) -> None:
         """Drop the content and keep the placeholder; programs that have it open go on reading.
 
-        Raises InvalidUri for a folder; TryAgain, with nothing lost, for a pinned file.
+        Raises InvalidUri for a folder; TryAgain, with nothing lost, for a file that is pinned, that the cloud
+        does not have as it is here, or that a program has open for writing.
         """
-        self._file(inode)
+        node = self._file(inode)
         if self._tree.is_pinned(inode):
             raise TryAgain("the file is pinned, here or by a folder above")
+        if node.is_unsent or node.is_modified or self._store.is_dirty(inode):
+            raise TryAgain("the cloud does not have this content yet")
+        if self._store.is_written(inode):
+            raise TryAgain("a program has the file open for writing")
         # An open file is fetched further for its readers alone; a transfer would bring back what goes.
         await self._transfers.stop(inode, keep_partial=True)
         await self._store.discard(inode)

@@ -1,7 +1,8 @@
 """When a scope's sync runs: FileSync and GallerySync of the reference, the same class over two scopes.
 
 Invariants: at most one pass runs. What is said follows the table of `sync_run`. While held (after `stop`,
-across remounts) nothing begins but by `start`. The last sync time moves on COMPLETED only.
+across remounts) nothing begins but by `start`, or by `begin` for somebody who waits for the one sync. The
+last sync time moves on COMPLETED only.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
@@ -19,16 +20,21 @@ from cloudfs.config.settings import SyncSettings
 from cloudfs.database.settings import Settings
 from cloudfs.model.enums import ErrorType, EventClass, Scope, SyncState
 from cloudfs.model.errors import CloudfsError, NoNetwork
+from cloudfs.model.node import Node
 from cloudfs.model.progress import Event, SyncProgress
 from cloudfs.sync.engine import SyncOutcome
 
 log = logging.getLogger(__name__)
 
-# How soon an automatic sync that could not begin looks at the conditions again.
+# How soon an automatic sync that could not begin looks at the conditions again, and the least time between
+# the end of a sync and one that begins because the cloud answers again.
 LOOK_AGAIN_S = 5.0
+WATCH_EVERY_S = 2.0  # how often a running sync looks at battery and network
+RETRY_FLOOR_S = 1.0  # the least time between the end of a sync and one that begins for a file's next try
 
 _CLASSES = {Scope.FILES: EventClass.FILE_SYNC, Scope.GALLERY: EventClass.GALLERY_SYNC}
 _NO_WAY = (ErrorType.NETWORK_UNAVAILABLE, ErrorType.WIFI_UNAVAILABLE)
+_FAILED = (SyncState.DOWNLOAD_FAILED, SyncState.UPLOAD_FAILED)
 _STOPPED = SyncProgress(SyncState.STOPPED)
 
 Pass = Callable[[Scope, Callable[[SyncState], None]], Awaitable[SyncOutcome]]
@@ -42,6 +48,9 @@ class FileSync:
         scope: Scope,
         sync_scope: Pass,
         *,
+        wind_down: Callable[[Scope], None],
+        changes: Callable[[Scope], Iterable[Node]],
+        clear_waits: Callable[[Scope], Awaitable[None]],
         publish: Callable[[EventClass, SyncProgress], None],
         latest: Callable[[EventClass], Event | None],
         settings: Settings,
@@ -51,6 +60,9 @@ class FileSync:
         times: SyncSettings,
     ) -> None:
         """sync_scope: one pass, `Engine.sync_scope`; it may be cancelled at any await.
+        wind_down: lets the pass under way begin nothing more and end once its uploads are complete.
+        changes: the scope's entries that the cloud lacks a change of. clear_waits: lets those that failed
+        be tried at once.
         publish: `EventLog.publish`. latest: the last event of a class that an earlier mount journaled.
         refusal: why the device lets no sync start at this moment (NoNetwork, BatteryLow), or None.
         interruption: why the device would end a running sync at this moment, or NO_ERROR.
@@ -59,6 +71,9 @@ class FileSync:
         self.scope = scope
         self.event_class = _CLASSES[scope]
         self._sync_scope = sync_scope
+        self._wind_down = wind_down
+        self._changes = changes
+        self._clear_waits = clear_waits
         self._publish = publish
         self._latest = latest
         self._settings = settings
@@ -71,15 +86,29 @@ class FileSync:
         self._is_held = False
         self._last_sync_time_ms = 0
         self._pass: trio.CancelScope | None = None
+        self._interrupted_by = ErrorType.NO_ERROR
         self._woken = trio.Event()
-        # On trio's clock: when the last run ended, and when local changes will have rested long enough.
+        # On trio's clock: when the last run ended; when local changes will have rested long enough; when
+        # the first file that failed is to be tried again; when to make up for what the network kept back.
         self._ended_at = -math.inf
         self._rested_at = math.inf
+        self._retry_at = math.inf
+        self._recover_at = math.inf
 
     @property
     def progress(self) -> SyncProgress:
         """What was said last; COMPLETED, NO_ERROR before anything was."""
         return self._progress
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether syncs begin by themselves: `auto`, and not held."""
+        return self._times.auto and not self._is_held
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a sync is under way, or about to begin."""
+        return not self._run.is_idle
 
     @property
     def is_held(self) -> bool:
@@ -99,17 +128,18 @@ class FileSync:
     async def start(self) -> None:
         """Ask for a sync; returns once it is accepted. In mid-run that makes one rerun.
 
-        Raises NoNetwork, CloudNotReady (the cloud was asked just now), BatteryLow, in this order.
+        It overrides the waiting times of what failed. Raises NoNetwork, CloudNotReady (the cloud was asked
+        just now), BatteryLow, in this order; LocalStorageFull, LocalIOError.
         """
-        refusal = self._refusal()
-        if isinstance(refusal, NoNetwork):
-            raise refusal
-        await self._readiness.check()
-        if refusal is not None:
-            raise refusal
+        await self._accept()
         self._is_held = False
         self._advance(Happening.START)
         await self._save_held()
+
+    async def begin(self) -> None:
+        """`start`, but for this one sync: what `stop` holds stays held. Raises what `start` raises."""
+        await self._accept()
+        self._advance(Happening.START)
 
     async def stop(self) -> None:
         """End the run under way and hold the automatic ones; an idle scope is held, and nothing is said.
@@ -120,10 +150,28 @@ class FileSync:
         self._advance(Happening.STOP)
         await self._save_held()
 
+    def end(self) -> None:
+        """Who asked for a sync by `begin` waits no more: it ends, unless it would have come by itself."""
+        if not self.is_automatic:
+            self._advance(Happening.STOP)
+
+    async def wait_idle(self) -> None:
+        """Return once no sync is under way."""
+        while not self._run.is_idle:
+            await self._woken.wait()
+
     def local_change(self) -> None:
         """Something changed here: with `auto`, a sync begins once changes have rested for `debounce`."""
+        is_first = self._rested_at == math.inf
         self._rested_at = trio.current_time() + self._times.debounce
-        self._wake()
+        if is_first:  # else the one that waits for the rest looks again by itself; many come a second
+            self._wake()
+
+    def cloud_returned(self) -> None:
+        """The cloud answers after a while in which it did not: with `auto`, what it kept back goes now."""
+        if self._progress.state in _FAILED or self._waiting():
+            self._recover_at = max(trio.current_time(), self._ended_at + LOOK_AGAIN_S)
+            self._wake()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the passes until cancelled; the end of one that is cancelled so is said by the next mount."""
@@ -154,6 +202,16 @@ class FileSync:
 
     # --- the run ---
 
+    async def _accept(self) -> None:
+        """What refuses a start, in its order; then what failed need not wait any more."""
+        refusal = self._refusal()
+        if isinstance(refusal, NoNetwork):
+            raise refusal
+        await self._readiness.check()
+        if refusal is not None:
+            raise refusal
+        await self._clear_waits(self.scope)
+
     def _advance(self, happening: Happening, outcome: SyncProgress = _STOPPED) -> None:
         """Take the table's step. No await: what was checked before still holds."""
         step = STEPS[self._run, happening]
@@ -174,12 +232,19 @@ class FileSync:
         while True:
             while self._run.is_idle:
                 await self._woken.wait()
-            self._rested_at = math.inf
+            self._rested_at = self._retry_at = self._recover_at = math.inf
             outcome = await self._run_pass()
             self._ended_at = trio.current_time()
+            self._retry_at = self._ended_at + self._wait_for_retry()
             self._advance(Happening.END, outcome)
             if outcome.state is SyncState.COMPLETED:
-                await self._settings.set(self._key("last sync time"), self._last_sync_time_ms)
+                await self._save_last_sync_time()
+
+    async def _save_last_sync_time(self) -> None:
+        try:
+            await self._settings.set(self._key("last sync time"), self._last_sync_time_ms)
+        except CloudfsError as error:
+            log.warning("the time of this sync of %s is forgotten at the end: %s", self.scope, error.reason)
 
     async def _run_pass(self) -> SyncProgress:
         """One pass to its outcome; STOPPED where `stop` cut it short."""
@@ -188,14 +253,38 @@ class FileSync:
             if self._run.is_stopping:  # the stop came before the pass did
                 self._pass.cancel()
             await trio.lowlevel.checkpoint()
-            outcome = await self._pull_and_push()
+            outcome = await self._run_watched()
         self._pass = None
         return outcome
 
+    async def _run_watched(self) -> SyncProgress:
+        """One pass to its outcome, or to the condition that ends it."""
+        self._interrupted_by = self._interruption()
+        outcome = _STOPPED
+        if not self._interrupted_by:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, nursery.cancel_scope)
+                outcome = await self._pull_and_push()
+                nursery.cancel_scope.cancel()
+        if not self._interrupted_by:
+            return outcome
+        is_pull = self._interrupted_by in _NO_WAY and not self._run.is_pushing
+        state = SyncState.DOWNLOAD_FAILED if is_pull else SyncState.UPLOAD_FAILED
+        return SyncProgress(state, self._interrupted_by)
+
+    async def _watch(self, running: trio.CancelScope) -> None:
+        """Without a way to the cloud the pass ends at once, with a low battery after its uploads."""
+        while True:
+            cause = self._interruption()
+            if cause in _NO_WAY:
+                self._interrupted_by = cause
+                running.cancel()
+            elif cause and not self._interrupted_by:
+                self._interrupted_by = cause
+                self._wind_down(self.scope)
+            await trio.sleep(WATCH_EVERY_S)
+
     async def _pull_and_push(self) -> SyncProgress:
-        cause = self._interruption()
-        if cause in _NO_WAY:
-            return SyncProgress(SyncState.DOWNLOAD_FAILED, cause)
         try:
             outcome = await self._sync_scope(self.scope, self._report)
         except CloudfsError as error:
@@ -230,7 +319,21 @@ class FileSync:
     def _due_at(self) -> float:
         if self._is_held or not self._run.is_idle:
             return math.inf
-        return min(self._ended_at + self._times.interval, self._rested_at)
+        every = self._ended_at + self._times.interval
+        return min(every, self._rested_at, self._retry_at, self._recover_at)
+
+    def _wait_for_retry(self) -> float:
+        """Seconds until the first of the files that failed is to be tried again; inf where none waits."""
+        waits = [node.next_try_ms for node in self._waiting() if node.next_try_ms is not None]
+        return max(min(waits) / 1000 - time.time(), RETRY_FLOOR_S) if waits else math.inf
+
+    def _waiting(self) -> list[Node]:
+        """The scope's changes that the cloud lacks; those that can't be read wait for the interval."""
+        try:
+            return list(self._changes(self.scope))
+        except CloudfsError as error:
+            log.warning("the changes of %s can't be read: %s", self.scope, error.reason)
+            return []
 
     def _may_begin(self) -> bool:
         return (

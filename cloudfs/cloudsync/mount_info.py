@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from cloudfs.cache.directory import recovered
 from cloudfs.cache.store import Store
 from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
 from cloudfs.cloudsync.file_sync import FileSync
@@ -16,21 +17,26 @@ from cloudfs.model.entry import RemotePath
 from cloudfs.model.enums import DownloadErrorType, Pin, Scope
 from cloudfs.model.errors import NotFound
 from cloudfs.model.node import Node
+from cloudfs.sync.brake import HeldDeletes
 from cloudfs.transfers.pool import Transfers
-from cloudfs.transfers.transfer import TransferStatus
+from cloudfs.transfers.uploads import Uploads
 from cloudfs.tree.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
 class StatusSources:
-    """Where `status` reads: all from memory. held_deletes: what the brake holds, both scopes'."""
+    """Where `status` reads: memory, and one small question each to the database and the cache directory.
+
+    held: what the delete brake holds of a scope.
+    """
 
     readiness: CloudReadiness
     syncs: Mapping[Scope, FileSync]
     transfers: Transfers
+    uploads: Uploads
     store: Store
     tree: Tree
-    held_deletes: Callable[[], int]
+    held: Callable[[Scope], HeldDeletes]
 
 
 class MountStatus:
@@ -42,15 +48,17 @@ class MountStatus:
 
     @property
     def pending(self) -> int:
-        """Entries with a change that the cloud does not have yet; a mount that takes no changes has none."""
-        return 0
+        """Entries with a change that the cloud does not have yet, but for removals that the brake holds."""
+        return self._sources.tree.count_changes() - sum(self._sources.held(scope).here for scope in Scope)
 
     def status(self) -> dict[str, object]:
+        """INTERFACE section 11; and `recovered`, a folder, while content lies there that lost its name."""
         config, sources = self._config, self._sources
         usage = sources.store.usage
+        folder = recovered(config.cache.path)
         return {
             "name": config.name,
-            "path": _text(os.fsencode(config.mount.path)),
+            "path": shown_path(os.fsencode(config.mount.path)),
             "socket": str(config.socket),
             "pid": os.getpid(),
             "cloud": {
@@ -58,25 +66,40 @@ class MountStatus:
                 "url": config.cloud.url,
                 "state": sources.readiness.state.value,
             },
-            "sync": {scope.value: _sync(sync) for scope, sync in sources.syncs.items()},
+            "sync": {scope.value: self._sync(sync) for scope, sync in sources.syncs.items()},
             "pending": self.pending,
-            "held_deletes": sources.held_deletes(),
-            "transfers": [row for status in sources.transfers.running() if (row := self._transfer(status))],
+            "held_deletes": sum(held.here + held.in_cloud for held in map(sources.held, Scope)),
+            "transfers": [
+                *self._transfers("up", sources.uploads),
+                *self._transfers("down", sources.transfers),
+            ],
             "cache": {"used": usage.used, "size": usage.size, "files": usage.files},
+            **({"recovered": shown_path(os.fsencode(folder))} if folder else {}),
         }
 
-    def _transfer(self, status: TransferStatus) -> dict[str, object] | None:
-        try:
-            path = self._sources.tree.path(status.inode)
-        except NotFound:
-            return None  # unlinked, and fetched for a program that has it open
+    def _sync(self, sync: FileSync) -> dict[str, object]:
+        progress, held = sync.progress, self._sources.held(sync.scope)
         return {
-            "path": _absolute(self._config, path),
-            "direction": "down",
-            "processed": status.processed,
-            "size": status.size,
-            "rate": round(status.rate),
+            "state": progress.state.name,
+            "error": progress.error.name,
+            "last_sync_time": sync.last_sync_time_ms,
+            "held": sync.is_held,
+            "held_deletes": {"here": held.here, "cloud": held.in_cloud},
         }
+
+    def _transfers(self, direction: str, source: Transfers | Uploads) -> Iterator[dict[str, object]]:
+        for status in source.running():
+            try:
+                path = self._sources.tree.path(status.inode)
+            except NotFound:
+                continue  # unlinked: it is fetched for a program that has it open, or about to end
+            yield {
+                "path": absolute(self._config, path),
+                "direction": direction,
+                "processed": status.processed,
+                "size": status.size,
+                "rate": round(status.rate),
+            }
 
 
 class StateRows:
@@ -99,10 +122,22 @@ class StateRows:
         for page in self._tree.walk(folder):
             yield [self._row(node, path) for node, path in page]
 
+    def where(self, inode: int) -> str:
+        """The path on this machine of an entry; of one that was removed here, where it was."""
+        try:
+            path = self._tree.path(inode)
+        except NotFound:
+            path = self._tree.remote_path(inode)
+        return self.absolute(path)
+
+    def absolute(self, path: RemotePath) -> str:
+        """The path on this machine of a path in the mount, as JSON can hold it."""
+        return absolute(self._config, path)
+
     def _row(self, node: Node, path: RemotePath) -> dict[str, object]:
         processed, size = (None, None) if node.is_folder else self._states.progress(node)
         return {
-            "path": _absolute(self._config, path),
+            "path": absolute(self._config, path),
             "uri": self._cache.canonical(path),
             "state": self._states.state(node.inode).name,
             "location": None if node.is_folder else self._states.location(node).value,
@@ -113,21 +148,12 @@ class StateRows:
         }
 
 
-def _sync(sync: FileSync) -> dict[str, object]:
-    progress = sync.progress
-    return {
-        "state": progress.state.name,
-        "error": progress.error.name,
-        "last_sync_time": sync.last_sync_time_ms,
-        "held": sync.is_held,
-    }
-
-
-def _absolute(config: MountConfig, path: RemotePath) -> str:
+def absolute(config: MountConfig, path: RemotePath) -> str:
+    """The path on this machine of an entry, as JSON can hold it."""
     root = os.fsencode(config.mount.path)
-    return _text(root.rstrip(b"/") + b"/" + path if path else root)
+    return shown_path(root.rstrip(b"/") + b"/" + path if path else root)
 
 
-def _text(path: bytes) -> str:
+def shown_path(path: bytes) -> str:
     """As JSON can hold it: what is no UTF-8 is shown by escapes, and its URI is null."""
     return path.decode("utf-8", "backslashreplace")

@@ -29,6 +29,11 @@ class Run(Enum):
         return self is Run.IDLE
 
     @property
+    def is_pushing(self) -> bool:
+        """Whether the pass under way has found something to upload."""
+        return self in (Run.PUSHING, Run.PUSHING_AGAIN)
+
+    @property
     def is_stopping(self) -> bool:
         """Whether the pass under way has been cancelled and only its end is awaited."""
         return self in (Run.STOPPING, Run.STOPPING_AGAIN)

@@ -17,6 +17,9 @@ from cloudfs.model.errors import CloudfsError
 
 P = TypeVar("P", bound=msgspec.Struct)
 
+# What sending raises once the client has gone.
+CLIENT_LEFT = (trio.BrokenResourceError, trio.ClosedResourceError)
+
 
 class Access(Enum):
     """Who may call a method (INTERFACE section 8). ANYBODY: what it names decides, by mode bits."""
@@ -33,6 +36,7 @@ class Call:
     subscriptions: those of its connection.
     begin_next: lets the connection's next requests begin before this one is answered; to be called
     before a wait for the network. Until then requests keep their order.
+    notify: sends the client a notification (method, params) that belongs to this call.
     answered: set once the answer is on its way; what follows it on the connection waits for that.
     afterwards: called then, also where the client did not wait for the answer.
     """
@@ -40,6 +44,7 @@ class Call:
     caller: Caller
     subscriptions: Subscriptions
     begin_next: Callable[[], None]
+    notify: Callable[[str, Mapping[str, object]], Awaitable[None]]
     answered: trio.Event = field(default_factory=trio.Event)
     afterwards: list[Callable[[], None]] = field(default_factory=list)
 
@@ -63,12 +68,12 @@ AnyMethod = Method[Any]
 
 
 class Refused(Exception):
-    """A call's error that belongs to one of several URIs, or to the only one."""
+    """A call's error with more to say. data: what goes beside `reason` in the answer's `data`."""
 
-    def __init__(self, cause: CloudfsError, uri: str) -> None:
+    def __init__(self, cause: CloudfsError, data: Mapping[str, object]) -> None:
         super().__init__(cause.reason)
         self.cause = cause
-        self.uri = uri
+        self.data = data
 
 
 @contextmanager
@@ -77,7 +82,7 @@ def about(uri: str) -> Iterator[None]:
     try:
         yield
     except CloudfsError as error:
-        raise Refused(error, uri) from error
+        raise Refused(error, {"uri": uri}) from error
 
 
 # --- params that several classes share ---

@@ -8,11 +8,11 @@ is not read from either, and costs the daemon no more than those.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
-from cloudfs.control.call import Call
+from cloudfs.control.call import CLIENT_LEFT, Call
 from cloudfs.control.callers import Caller
 from cloudfs.control.methods import Methods
 from cloudfs.control.subscriptions import Subscriptions
@@ -55,7 +55,7 @@ class Connection:
                 nursery.start_soon(self._subscriptions.run)
                 await self._receive()
                 nursery.cancel_scope.cancel()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+        except* CLIENT_LEFT:
             log.debug("a client broke off: %s", self._caller)
 
     async def _receive(self) -> None:
@@ -73,7 +73,7 @@ class Connection:
 
     async def _answer(self, message: Message, *, task_status: trio.TaskStatus[None]) -> None:
         turn = _Turn(task_status)
-        call = Call(self._caller, self._subscriptions, turn.end)
+        call = Call(self._caller, self._subscriptions, turn.end, self._notify)
         try:
             line = await self._line(message, call)
             if line is not None:
@@ -90,6 +90,9 @@ class Connection:
             answers = [await self._methods.answer(each, call) for each in message.messages]
             return jsonrpc.encode_batch(answer for answer in answers if answer is not None)
         return await self._methods.answer(message, call)
+
+    async def _notify(self, method: str, params: Mapping[str, object]) -> None:
+        await self._send(jsonrpc.encode_notification(method, params))
 
     async def _send(self, line: bytes) -> None:
         async with self._sending:

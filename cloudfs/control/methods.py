@@ -7,9 +7,9 @@ checked by what is called. The tables are made by the class modules beside this 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from cloudfs.control.call import Access, AnyMethod, Call, Refused
+from cloudfs.control.call import CLIENT_LEFT, Access, AnyMethod, Call, Refused
 from cloudfs.control.callers import Permissions
 from cloudfs.control.messages import ANY
 from cloudfs.model import jsonrpc
@@ -34,7 +34,8 @@ class Methods:
 
     async def answer(self, request: Request | Fault, call: Call) -> bytes | None:
         """The line that answers a request; None for a notification, whatever came of it. Never raises
-        what the call raised: a bug is told as 13600001 and logged."""
+        what the call raised: a bug is told as 13600001 and logged. Raises CLIENT_LEFT where the call told
+        of its progress and nobody took it."""
         if isinstance(request, Fault):
             return jsonrpc.encode_error(request.id, request.code, request.message)
         method = self._methods.get(request.method)
@@ -50,9 +51,11 @@ class Methods:
             self._check_access(method, call)
             return jsonrpc.encode_result(_id(request), await method.call(call, params))
         except Refused as refused:
-            return _error(method, request, refused.cause, {"uri": refused.uri})
+            return _error(method, request, refused.cause, refused.data)
         except CloudfsError as error:
             return _error(method, request, error, {})
+        except CLIENT_LEFT:
+            raise
         except Exception:
             log.exception("%s met a bug", method.name)
             data = {"reason": "the daemon met a bug; its log has it"}
@@ -65,8 +68,8 @@ class Methods:
             self._permissions.require_owner(call.caller)
 
 
-def _error(method: AnyMethod, request: Request, error: CloudfsError, about: dict[str, object]) -> bytes:
-    data = about | {"reason": error.reason} | ({} if error.status is None else {"status": error.status})
+def _error(method: AnyMethod, request: Request, error: CloudfsError, about: Mapping[str, object]) -> bytes:
+    data = {**about, "reason": error.reason} | ({} if error.status is None else {"status": error.status})
     message = method.messages.get(error.code) or ANY[error.code]
     return jsonrpc.encode_error(_id(request), error.code, message, data)
 

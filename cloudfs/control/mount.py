@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,15 +10,17 @@ import msgspec
 import trio
 
 from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
+from cloudfs.cloudsync.drain import Remaining, Stuck, Tell
 from cloudfs.cloudsync.file_sync import FileSync
 from cloudfs.cloudsync.mount_info import MountStatus, StateRows
-from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, about
+from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, Refused, about
 from cloudfs.control.cloud_file_cache import resolve
 from cloudfs.control.messages import ANY
 from cloudfs.model.enums import Scope
 from cloudfs.model.errors import TryAgain
 
 PATHS_MAX = 1000
+SENDING = "Mount.sending"  # how far a Mount.umount that waits has come
 ROWS_MAX = 200_000  # of one recursive Mount.state: 100 MB at most
 
 
@@ -41,7 +43,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Umount(msgspec.Struct, forbid_unknown_fields=True):
-    """wait: send what is pending first. force: leave it journaled for the next mount."""
+    """wait: send what is pending first. force: leave it for the next mount; nothing is lost by that."""
 
     wait: bool = False
     force: bool = False
@@ -57,7 +59,9 @@ class OfScope(msgspec.Struct, forbid_unknown_fields=True):
 class MountServices:
     """What Mount.* calls.
 
-    confirm: lets the scope's next sync carry out the deletes it holds.
+    confirm: lets the scope's next sync carry out the deletes it holds. restore: undoes them; returns the
+    inodes of what can't come back, which stays held.
+    drain: sends what is pending, telling how far it is; returns what can't go now.
     unmount: takes the mount away, unless programs use it (TryAgain). end: begins the daemon's orderly end,
     under the programs that use the mount where it is still there.
     """
@@ -67,6 +71,8 @@ class MountServices:
     cache: CloudFileCache
     syncs: Mapping[Scope, FileSync]
     confirm: Callable[[Scope], Awaitable[None]]
+    restore: Callable[[Scope], Awaitable[Sequence[int]]]
+    drain: Callable[[Tell], Awaitable[Sequence[Stuck]]]
     unmount: Callable[[], Awaitable[None]]
     end: Callable[[], None]
 
@@ -109,14 +115,32 @@ def mount_methods(services: MountServices) -> list[AnyMethod]:
         await services.confirm(params.scope)
         await services.syncs[params.scope].start()
 
+    async def restore(call: Call, params: OfScope) -> list[str]:
+        lost = [services.rows.where(inode) for inode in await services.restore(params.scope)]
+        await services.syncs[params.scope].start()
+        return lost
+
     async def umount(call: Call, params: Umount) -> None:
-        pending = services.status.pending
-        if pending and not params.force:
-            raise TryAgain(f"{pending} changes are not in the cloud yet")
+        if params.wait:
+            call.begin_next()
+            await send(call)
         if not params.force:
+            if pending := services.status.pending:
+                raise TryAgain(_refusal(pending))
             call.begin_next()
             await services.unmount()
         call.afterwards.append(services.end)
+
+    async def send(call: Call) -> None:
+        """All that is pending; Refused, with what can't go now, where something is left."""
+
+        async def tell(remaining: Remaining) -> None:
+            await call.notify(SENDING, {"pending": remaining.entries, "size": remaining.size})
+
+        stuck = await services.drain(tell)
+        if stuck:
+            rows = [{"path": services.rows.absolute(one.path), "reason": one.reason} for one in stuck]
+            raise Refused(TryAgain(f"what can't go to the cloud now: {len(stuck)}"), {"stuck": rows})
 
     return [
         Method("Mount.status", NoParams, Access.SYSTEM, status, ANY),
@@ -125,8 +149,14 @@ def mount_methods(services: MountServices) -> list[AnyMethod]:
         Method("Mount.pin", Paths, Access.SYSTEM, pin, ANY),
         Method("Mount.unpin", Paths, Access.SYSTEM, unpin, ANY),
         Method("Mount.confirm", OfScope, Access.OWNER, confirm, ANY),
+        Method("Mount.restore", OfScope, Access.OWNER, restore, ANY),
         Method("Mount.umount", Umount, Access.OWNER, umount, ANY),
     ]
+
+
+def _refusal(pending: int) -> str:
+    changes = "1 change is" if pending == 1 else f"{pending} changes are"
+    return f"{changes} not in the cloud yet; --wait sends first, --force leaves it to the next mount"
 
 
 async def _below(rows: StateRows, inode: int, most: int) -> list[dict[str, object]]:

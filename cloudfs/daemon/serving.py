@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import resource
+import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from cloudfs.daemon.mount import Mount
 from cloudfs.daemon.services import lone_errors, running
 from cloudfs.database.bridge import Database
 from cloudfs.database.faults import DatabaseDamaged, set_aside
+from cloudfs.database.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,21 @@ async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
     with claim(config.cache.path, config.mount.path):
         async with AsyncExitStack() as stack:
             database = await _open_database(stack, config.cache.path / DATABASE_NAME)
-            mount = Mount(config, login, database)
+            mount = Mount(config, login, database, mount_id=await _mount_id(Settings(database)))
             await mount.tree.load()
             for service in mount.services:
                 await stack.enter_async_context(running(service))
             with lone_errors():
                 await mount.serve(ready)
+
+
+async def _mount_id(settings: Settings) -> str:
+    """What tells this mount's temporary names in the cloud from those of others."""
+    stored = settings.get("mount id")
+    if stored is None:
+        stored = secrets.token_hex(8)
+        await settings.set("mount id", stored)
+    return str(stored)
 
 
 def _prepare_process() -> None:

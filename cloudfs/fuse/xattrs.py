@@ -163,7 +163,7 @@ class Attributes:
         return (Pin.ALWAYS if is_pinned else Pin.AUTO).encode()
 
     def _placeholder(self, node: Node) -> bytes | None:
-        if self._facts.states.location(node) is Location.BOTH:
+        if self._facts.states.location(node) in (Location.BOTH, Location.LOCAL):
             return None
         is_coming = self._facts.states.state(node.inode) is FileSyncState.DOWNLOADING
         return b"2" if is_coming else b"1"

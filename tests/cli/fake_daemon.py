@@ -43,14 +43,16 @@ class FakeDaemon:
         self.before: dict[str, list[tuple[str, Params]]] = {}
         self.after: dict[str, list[tuple[str, Params]]] = {}
         self.ends_after: set[str] = set()
-        idle = {"state": "COMPLETED", "error": "NO_ERROR", "last_sync_time": 0, "held": False}
+        idle: dict[str, Any] = {"state": "COMPLETED", "error": "NO_ERROR", "last_sync_time": 0, "held": False}
         self.status: dict[str, Any] = {
             "name": name,
             "path": str(mountpoint),
             "socket": str(socket),
             "pid": 4711,
             "cloud": {"type": "webdav", "url": "https://dav.example/", "state": "ready"},
-            "sync": {"files": dict(idle), "gallery": dict(idle)},
+            "sync": {
+                scope: {**idle, "held_deletes": {"here": 0, "cloud": 0}} for scope in ("files", "gallery")
+            },
             "pending": 0,
             "held_deletes": 0,
             "transfers": [],

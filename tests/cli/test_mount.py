@@ -183,6 +183,25 @@ def test_the_background_mount_returns_once_it_is_ready(
     assert (tmp_path / "state/cloudfs/mount.log").exists()
 
 
+def test_a_mount_names_the_files_that_lost_their_names(
+    run: Run,
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("cloudfs.cli.mount.start_daemon", lambda arguments, log: None)
+    cache = tmp_path / "cache"
+    assert run("mount", "-o", f"cache.path={cache}") == 0
+    assert capsys.readouterr().err == ""
+    (cache / "recovered").mkdir(parents=True)
+    assert run("mount", "-o", f"cache.path={cache}") == 0
+    assert capsys.readouterr().err == ""
+    (cache / "recovered" / "report.odt-1").write_text("mine")
+    assert run("mount", "-o", f"cache.path={cache}") == 0
+    assert capsys.readouterr().err == f"cloudfs: files that lost their names are in {cache}/recovered\n"
+
+
 def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"old")
@@ -211,11 +230,7 @@ def test_umount_asks_the_daemon(run: Run, daemon: FakeDaemon, mountpoint: Path) 
     assert run("umount", mountpoint) == 0
     assert run("umount", "--wait") == 0
     assert run("umount", "--force", mountpoint) == 0
-    assert [params for _, params in daemon.asked()] == [
-        {"wait": False, "force": False},
-        {"wait": True, "force": False},
-        {"wait": False, "force": True},
-    ]
+    assert [params for _, params in daemon.asked()] == [{"force": False}, {"wait": True}, {"force": True}]
 
 
 def test_umount_with_pending_changes(
@@ -227,6 +242,43 @@ def test_umount_with_pending_changes(
     daemon.methods["Mount.umount"] = refuse
     assert run("umount", mountpoint) == 5
     assert "3 changes" in capsys.readouterr().err
+
+
+def sending(pending: int, size: int) -> tuple[str, dict[str, int]]:
+    return "Mount.sending", {"pending": pending, "size": size}
+
+
+def test_umount_that_waits_shows_how_far_it_is(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.methods["Mount.umount"] = lambda _: None
+    # More comes while it is sent: nothing of what has gone is counted twice.
+    daemon.before["Mount.umount"] = [sending(2, 1000), sending(2, 500), sending(3, 1500), sending(1, 250)]
+    assert run("umount", "--wait", mountpoint) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "sending changes: 0 % of 1000 B",
+        "sending changes: 50 % of 1000 B",
+        "sending changes: 87 % of 2.0 KiB",
+        "sending changes: 100 % of 2.0 KiB",
+        "sending changes: done",
+    ]
+
+
+def test_umount_that_waits_in_vain_names_what_cannot_go(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck = [{"path": "/m/a\nb", "reason": "the cloud is full"}, {"path": "/m/c", "reason": "it is locked"}]
+
+    def refuse(_: object) -> None:
+        raise Refusal(13900010, "Try again.", reason="what can't go to the cloud now: 2", stuck=stuck)
+
+    daemon.methods["Mount.umount"] = refuse
+    assert run("umount", "--wait", mountpoint) == 5
+    assert capsys.readouterr().err.splitlines() == [
+        "cloudfs: /m/a\\nb: the cloud is full",
+        "cloudfs: /m/c: it is locked",
+        "cloudfs: Try again (13900010): what can't go to the cloud now: 2",
+    ]
 
 
 def test_umount_of_a_folder_in_the_mount(

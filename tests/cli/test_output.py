@@ -83,7 +83,7 @@ def test_completion_of_bash_offers_verbs_and_actions(capsys: pytest.CaptureFixtu
     script = capsys.readouterr().out
     asked = 'COMP_WORDS=(cloudfs sync "")\nCOMP_CWORD=2\n_shtab_cloudfs\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
     done = subprocess.run(["bash", "-c", script + asked], capture_output=True, text=True, check=True)
-    assert {"start", "stop", "last", "confirm"} <= set(done.stdout.split())
+    assert {"start", "stop", "last", "confirm", "restore"} <= set(done.stdout.split())
 
 
 # --- names and tables ---

@@ -333,6 +333,33 @@ def test_confirm_names_its_scope(run: Run, daemon: FakeDaemon) -> None:
     ]
 
 
+@pytest.mark.parametrize(("waits", "end", "exit_code"), [(False, 4, 1), (True, 4, 1), (True, 3, 1)])
+def test_restore_names_what_cannot_come_back(
+    run: Run,
+    daemon: FakeDaemon,
+    capsys: pytest.CaptureFixture[str],
+    waits: bool,
+    end: int,
+    exit_code: int,
+) -> None:
+    daemon.methods |= {"FileSync.on": lambda _: {"subscription": 1}, "Mount.restore": lambda _: ["/m/a\tb"]}
+    daemon.after["FileSync.on"] = [sync_event(4)]
+    daemon.after["Mount.restore"] = [sync_event(2), sync_event(end)]
+    assert run("sync", "restore", *(["--wait"] if waits else [])) == exit_code
+    assert "cloudfs: /m/a\\tb: it can't come back, and stays held" in capsys.readouterr().err
+    assert daemon.asked("Mount.restore") == [("Mount.restore", {"scope": "files"})]
+
+
+def test_restore_of_all(run: Run, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.methods |= {"GallerySync.on": lambda _: {"subscription": 1}, "Mount.restore": lambda _: []}
+    daemon.after["GallerySync.on"] = [sync_event(4, name="GallerySync")]
+    daemon.after["Mount.restore"] = [sync_event(state, name="GallerySync") for state in (2, 4)]
+    assert run("sync", "restore", "--gallery") == 0
+    assert run("sync", "restore", "--gallery", "--wait") == 0
+    assert capsys.readouterr().out == "COMPLETED\n"
+    assert daemon.asked("Mount.restore") == [("Mount.restore", {"scope": "gallery"})] * 2
+
+
 # --- download, clean, pin ---
 
 
@@ -468,6 +495,26 @@ def test_status_of_all_mounts(
     )
     assert "↓ /a\\nb  50 % of 1.0 KiB, 2.0 KiB/s" in text
     assert f"two on {tmp_path}/two" in text
+
+
+def test_status_names_the_ways_on_from_held_deletes_and_where_recovered_files_are(
+    run: Run, daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("status") == 0
+    assert "held" not in capsys.readouterr().out
+    daemon.status["sync"]["files"]["held_deletes"] = {"here": 250, "cloud": 0}
+    daemon.status["sync"]["gallery"]["held_deletes"] = {"here": 0, "cloud": 101}
+    daemon.status["recovered"] = "/cache/recovered"
+    assert run("status") == 0
+    assert capsys.readouterr().out.splitlines()[-7:] == [
+        "  held       250 deletions made here that the cloud has not seen",
+        "             cloudfs sync confirm: delete them there",
+        "             cloudfs sync restore: bring them back",
+        "  held       101 deletions in the cloud that do not show here",
+        "             cloudfs sync confirm --gallery: delete them here",
+        "             cloudfs sync restore --gallery: send up again what is whole here",
+        "  recovered  files that lost their names are in /cache/recovered",
+    ]
 
 
 def test_status_without_mounts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from cloudfs.model.enums import Location, Scope, State, SyncState
 from cloudfs.model.errors import AccessRefused, InvalidUri, NotFound, TryAgain
 from cloudfs.model.node import ROOT
+from cloudfs.model.progress import DownloadProgress, Event
 from cloudfs.model.uri import MediaId
 from cloudfs.tree.changes import AttributesChanged
 from tests.control.desk import MIB, Desk, open_desk
@@ -151,3 +153,79 @@ async def test_uris(desk: Desk) -> None:
     assert desk.cache.media_uri(await desk.cache.resolve(b"folder/file")) is None
     with pytest.raises(NotFound):
         await desk.cache.resolve(MediaId(99))
+
+
+# --- what the cloud does not have ---
+
+
+@pytest.mark.parametrize("path", [b"new", b"folder/file"])
+async def test_what_the_cloud_lacks_is_never_dropped(desk: Desk, path: bytes) -> None:
+    inode = await desk.write(path, b"mine")
+    with pytest.raises(TryAgain):
+        await desk.cache.clean_cache(inode)
+    await desk.cache.stop(inode, need_clean=True)
+    assert await read(desk, inode) == b"mine"
+    await sync(desk)
+    await desk.cache.clean_cache(inode)
+    assert desk.store.held_bytes(inode) == 0
+
+
+async def test_what_is_open_for_writing_is_not_dropped(desk: Desk) -> None:
+    inode = await desk.cache.resolve(b"folder/file")
+    desk.cache.start(inode)
+    await until(desk, inode, at_least=4)
+    content = await desk.store.open(inode, desk.tree.node(inode).version)
+    desk.store.begin_writing(content)
+    with pytest.raises(TryAgain):
+        await desk.cache.clean_cache(inode)
+    desk.store.end_writing(content)
+    await desk.store.close(content)
+    await desk.cache.clean_cache(inode)
+
+
+async def test_a_half_written_placeholder_keeps_what_was_written(desk: Desk, cloud: MemoryCloud) -> None:
+    cloud.put(b"large", bytes([1]) * SIZE)
+    inode = await desk.cache.resolve(b"large")
+    cloud.chunk_latency_s = 0.02
+    content = await desk.store.open(inode, desk.tree.node(inode).version)
+    desk.store.begin_writing(content)
+    await desk.editor.write(content, 100, b"mine")
+    await desk.editor.flush(content)
+    desk.store.end_writing(content)
+    await desk.store.close(content)
+    assert desk.states.location(desk.tree.node(inode)) is Location.PARTIAL
+    await desk.cache.stop(inode, need_clean=True)
+    cloud.chunk_latency_s = 0
+    desk.cache.start(inode)
+    await until(desk, inode, at_least=SIZE)
+    found = await read(desk, inode)
+    assert found == bytes([1]) * 100 + b"mine" + bytes([1]) * (SIZE - 104)
+
+
+async def test_a_start_of_what_was_never_uploaded_completes_at_once(desk: Desk) -> None:
+    inode = await desk.write(b"new", b"mine")
+    before = desk.events.last_seq
+    reader = desk.events.subscribe()
+    desk.cache.start(inode)
+    with trio.fail_after(PATIENCE_S):
+        event = await anext(reader)
+    assert isinstance(event, Event)
+    assert (event.seq, event.inode) == (before + 1, inode)
+    assert isinstance(event.progress, DownloadProgress)
+    assert (event.progress.state, event.progress.processed) == (State.COMPLETED, 4)
+
+
+async def read(desk: Desk, inode: int) -> bytes:
+    content = await desk.store.open(inode, desk.tree.node(inode).version)
+    try:
+        return desk.store.read_at(content, 0, content.size)
+    finally:
+        await desk.store.close(content)
+
+
+async def sync(desk: Desk) -> None:
+    files = desk.syncs[Scope.FILES]
+    await files.start()
+    with trio.fail_after(PATIENCE_S):
+        await files.wait_idle()
+    assert files.progress.state is SyncState.COMPLETED

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from cloudfs.cloudsync.file_sync import LOOK_AGAIN_S, FileSync
+from cloudfs.cloudsync.file_sync import LOOK_AGAIN_S, RETRY_FLOOR_S, WATCH_EVERY_S, FileSync
 from cloudfs.cloudsync.readiness import CloudReadiness
 from cloudfs.config.quantities import Duration
 from cloudfs.config.settings import SyncSettings
 from cloudfs.database.settings import Settings, Value
-from cloudfs.model.enums import ErrorType, EventClass, Scope, SyncState
+from cloudfs.model.enums import ErrorType, EventClass, Kind, Listing, Scope, SyncState
 from cloudfs.model.errors import BatteryLow, CloudfsError, CloudNotReady, NoNetwork, ServerError, Unauthorized
+from cloudfs.model.node import ROOT, Node
 from cloudfs.model.progress import Event, SyncProgress
 from cloudfs.sync.engine import SyncOutcome
 
+CHANGED = Node(
+    inode=2,
+    parent=ROOT,
+    name=b"changed",
+    kind=Kind.FILE,
+    size=0,
+    mtime_ns=0,
+    ctime_ns=0,
+    mode=0o644,
+    uid=0,
+    gid=0,
+    version=None,
+    file_id=None,
+    listing=Listing.NEVER,
+    pinned=False,
+    media_id=None,
+    error=None,
+    error_reason=None,
+    generation=1,
+)
 COMPLETED = SyncOutcome(SyncState.COMPLETED)
 INTERVAL_S = 60.0
 DEBOUNCE_S = 5.0
@@ -46,6 +69,10 @@ class Bench:
         self.cancelled = 0
         self.takes_s = 1.0
         self.uploads = False
+        self.upload_takes_s = 1.0
+        self.changes: list[Node] = []
+        self.cleared = 0
+        self.winding = trio.Event()
         self.outcome: SyncOutcome | Exception = COMPLETED
         self.latest: Event | None = None
         self.refusal: CloudfsError | None = None
@@ -56,6 +83,9 @@ class Bench:
         self.sync = FileSync(
             Scope.FILES,
             self._pass,
+            wind_down=lambda scope: self.winding.set(),
+            changes=lambda scope: self.changes,
+            clear_waits=self._clear_waits,
             publish=self._publish,
             latest=lambda source: self.latest,
             settings=self.settings,
@@ -78,14 +108,19 @@ class Bench:
         if self.root_answer is not None:
             raise self.root_answer
 
+    async def _clear_waits(self, scope: Scope) -> None:
+        await trio.lowlevel.checkpoint()
+        self.cleared += 1
+
     async def _pass(self, scope: Scope, report: Callable[[SyncState], None]) -> SyncOutcome:
         self.begun_at.append(trio.current_time())
         try:
             report(SyncState.DOWNLOADING)
-            await trio.sleep(self.takes_s)
+            with trio.move_on_after(self.takes_s):
+                await self.winding.wait()
             if self.uploads:
                 report(SyncState.UPLOADING)
-                await trio.sleep(self.takes_s)
+                await trio.sleep(self.upload_takes_s)
         except trio.Cancelled:
             self.cancelled += 1
             raise
@@ -262,6 +297,78 @@ async def test_wifi_lacking_refuses_no_start_but_ends_the_sync(
     assert bench.begun_at == []
 
 
+async def test_a_start_overrides_the_waiting_times(autojump_clock: MockClock, bench: Bench) -> None:
+    await bench.sync.start()
+    assert bench.cleared == 1
+    bench.refusal = BatteryLow("9 %")
+    with pytest.raises(BatteryLow):
+        await bench.sync.start()
+    assert bench.cleared == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "uploads", "end"),
+    [
+        (ErrorType.NETWORK_UNAVAILABLE, False, SyncState.DOWNLOAD_FAILED),
+        (ErrorType.WIFI_UNAVAILABLE, True, SyncState.UPLOAD_FAILED),
+    ],
+)
+async def test_a_network_that_goes_ends_the_sync_at_once(
+    autojump_clock: MockClock, bench: Bench, cause: ErrorType, uploads: bool, end: SyncState
+) -> None:
+    bench.uploads, bench.upload_takes_s = uploads, 1000
+    bench.takes_s = 1 if uploads else 1000
+    await bench.sync.start()
+    await trio.sleep(5)
+    bench.interruption = cause
+    await trio.sleep(WATCH_EVERY_S + 0.1)
+    assert bench.said[-1] == SyncProgress(end, cause)
+    assert bench.cancelled == 1
+
+
+async def test_a_low_battery_lets_the_uploads_under_way_complete(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    bench.uploads, bench.upload_takes_s = True, 30
+    await bench.sync.start()
+    await trio.sleep(5)
+    bench.interruption = ErrorType.BATTERY_LEVEL_LOW
+    await trio.sleep(5)
+    assert bench.winding.is_set()
+    bench.interruption = ErrorType.BATTERY_LEVEL_WARNING  # what came first is told
+    assert bench.states == ["DOWNLOADING", "UPLOADING"]
+    await trio.sleep(30)
+    assert bench.said[-1] == SyncProgress(SyncState.UPLOAD_FAILED, ErrorType.BATTERY_LEVEL_LOW)
+    assert bench.cancelled == 0
+
+
+async def test_a_low_battery_ends_a_rerun_before_it_begins(autojump_clock: MockClock, bench: Bench) -> None:
+    bench.takes_s = WATCH_EVERY_S / 4
+    await bench.sync.start()
+    await wait_all_tasks_blocked()
+    await bench.sync.start()
+    bench.interruption = ErrorType.BATTERY_LEVEL_WARNING
+    await settle()
+    assert bench.said[-1] == SyncProgress(SyncState.UPLOAD_FAILED, ErrorType.BATTERY_LEVEL_WARNING)
+    assert len(bench.begun_at) == 1
+
+
+async def test_one_sync_for_who_waits_leaves_the_scope_held(autojump_clock: MockClock, bench: Bench) -> None:
+    await bench.sync.stop()
+    await bench.sync.begin()
+    assert bench.sync.is_running
+    await bench.sync.wait_idle()
+    assert bench.states == ["DOWNLOADING", "COMPLETED"]
+    assert bench.sync.is_held
+    assert bench.settings.values["held of files"] == 1
+    await bench.sync.begin()
+    await trio.sleep(0.5)
+    bench.sync.end()
+    await bench.sync.wait_idle()
+    assert bench.states[2:] == ["DOWNLOADING", "STOPPED"]
+    assert bench.sync.is_held
+
+
 async def test_what_an_earlier_mount_left(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     settings = MemorySettings()
     settings.values = {"held of files": 1, "last sync time of files": 1234}
@@ -360,3 +467,60 @@ class TestAutomatic:
         bench.sync.local_change()
         await settle()
         assert [at - begun for at in bench.begun_at] == [0, 10]
+
+    async def test_who_waits_no_more_does_not_end_what_comes_by_itself(
+        self, autojump_clock: MockClock, begin: Callable[..., Any]
+    ) -> None:
+        bench, _ = await begin()
+        await wait_all_tasks_blocked()
+        assert bench.sync.is_automatic
+        bench.sync.end()
+        await settle()
+        assert bench.states == ["DOWNLOADING", "COMPLETED"]
+
+    async def test_the_first_next_try_begins_one(
+        self, autojump_clock: MockClock, begin: Callable[..., Any]
+    ) -> None:
+        def waits(seconds: float) -> Node:
+            return replace(CHANGED, tries=1, next_try_ms=round((time.time() + seconds) * 1000))
+
+        bench, begun = await begin(takes_s=0, changes=[waits(40), CHANGED, waits(20)])
+        await trio.sleep(21)
+        assert [at - begun for at in bench.begun_at] == pytest.approx([0, 20], abs=1)
+        bench.changes = [waits(-5)]  # overdue, and failing again and again: no busy loop
+        await bench.sync.start()
+        before = len(bench.begun_at)
+        await trio.sleep(10 * RETRY_FLOOR_S)
+        assert len(bench.begun_at) - before in (10, 11)
+        bench.changes = [waits(1000)]
+        await trio.sleep(2 * RETRY_FLOOR_S)
+        before = len(bench.begun_at)
+        await trio.sleep(INTERVAL_S - 2)
+        assert len(bench.begun_at) == before
+
+    @pytest.mark.parametrize(
+        ("outcome", "changes", "recovers"),
+        [
+            (SyncOutcome(SyncState.DOWNLOAD_FAILED, ErrorType.NETWORK_UNAVAILABLE), [], True),
+            (COMPLETED, [CHANGED], True),
+            (COMPLETED, [], False),
+        ],
+    )
+    async def test_one_begins_when_the_cloud_returns(
+        self,
+        autojump_clock: MockClock,
+        begin: Callable[..., Any],
+        outcome: SyncOutcome,
+        changes: list[Node],
+        recovers: bool,
+    ) -> None:
+        bench, begun = await begin(takes_s=0, outcome=outcome, changes=changes)
+        await trio.sleep(20)
+        bench.sync.cloud_returned()
+        await wait_all_tasks_blocked()
+        assert [at - begun for at in bench.begun_at] == ([0, 20] if recovers else [0])
+        bench.sync.cloud_returned()  # a connection that comes and goes starts no storm
+        await trio.sleep(LOOK_AGAIN_S - 1)
+        assert len(bench.begun_at) == (2 if recovers else 1)
+        await trio.sleep(2)
+        assert len(bench.begun_at) == (3 if recovers else 1)

@@ -72,7 +72,7 @@ async def test_no_answer_is_none_and_a_bad_one_is_one() -> None:
     await readiness.check()
 
 
-def test_being_out_of_reach_refuses_nothing() -> None:
+async def test_being_out_of_reach_refuses_nothing() -> None:
     readiness = CloudReadiness(Root())
     readiness.unreachable()
     states = [readiness.state]
@@ -134,3 +134,41 @@ async def test_callers_share_one_question(autojump_clock: MockClock) -> None:
             nursery.start_soon(start)
     assert len(refused) == 100
     assert len(root.asked_at) == 1
+
+
+async def test_a_cloud_out_of_reach_is_asked_every_five_seconds_until_it_answers(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    root = Root(NetworkUnavailable("no route"))
+    returned: list[float] = []
+    readiness = CloudReadiness(root, lambda: returned.append(trio.current_time() - begun))
+    await nursery.start(readiness.run)
+    begun = trio.current_time()
+    readiness.answered()
+    readiness.unreachable()
+    for _ in range(4):
+        await trio.sleep(1)
+        readiness.unreachable()  # others meet the same meanwhile, which puts nothing off
+    await trio.sleep(2 * ASK_AGAIN_S - 3)
+    assert [at - begun for at in root.asked_at] == [ASK_AGAIN_S, 2 * ASK_AGAIN_S]
+    assert returned == []
+    root.answer = None
+    await trio.sleep(10 * ASK_AGAIN_S)
+    assert returned == [3 * ASK_AGAIN_S]
+    assert len(root.asked_at) == 3
+    assert readiness.state is CloudState.READY
+
+
+async def test_any_answer_ends_the_waiting_but_a_refusal(nursery: trio.Nursery) -> None:
+    returned: list[str] = []
+    readiness = CloudReadiness(Root(), lambda: returned.append("returned"))
+    readiness.unreachable()
+    readiness.answered()
+    readiness.answered()
+    assert returned == ["returned"]
+    readiness.unreachable()
+    readiness.unauthorized(REFUSED)  # an answer, of a kind
+    readiness.answered()
+    assert returned == ["returned"]
+    readiness.ready()
+    assert returned == ["returned", "returned"]

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from cloudfs.cache.store import Store
 from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
+from cloudfs.cloudsync.drain import Drain
 from cloudfs.cloudsync.file_sync import FileSync
 from cloudfs.cloudsync.file_sync_state import FileSyncStates
 from cloudfs.cloudsync.mount_info import MountStatus, StateRows, StatusSources
 from cloudfs.cloudsync.pins import Pins
-from cloudfs.cloudsync.readiness import CloudReadiness
 from cloudfs.config import CloudSettings, ControlSettings, Grant, MountConfig, MountSettings, SyncSettings
+from cloudfs.config.quantities import Duration, Size
+from cloudfs.config.settings import CacheSettings
 from cloudfs.control.call import Call
 from cloudfs.control.callers import CLOUDFILE_SYNC, Caller, Permissions
 from cloudfs.control.cloud_file_cache import cloud_file_cache_methods, download_methods
@@ -31,21 +32,12 @@ from cloudfs.control.mode_bits import ModeBits
 from cloudfs.control.mount import MountServices, mount_methods
 from cloudfs.control.server import ControlServer
 from cloudfs.control.subscriptions import Subscriptions
+from cloudfs.daemon.foundation import Foundation
+from cloudfs.daemon.syncing import Syncing
 from cloudfs.database.bridge import Database
-from cloudfs.database.identities import Identities
-from cloudfs.database.journal import Journal
-from cloudfs.database.settings import Settings
-from cloudfs.events import EventLog, Topic
 from cloudfs.model.enums import ErrorType, Scope
 from cloudfs.model.errors import CloudfsError, TryAgain
-from cloudfs.model.jsonrpc import Request
-from cloudfs.model.uri import Uris
-from cloudfs.sync.engine import Engine
-from cloudfs.sync.reappearance import Reappearance
-from cloudfs.transfers.listings import Listings
-from cloudfs.transfers.pool import Transfers
-from cloudfs.tree.changes import AttributesChanged, TreeChange
-from cloudfs.tree.tree import Tree
+from cloudfs.model.jsonrpc import Request, encode_notification
 from tests.servers.memory_cloud import MemoryCloud
 
 MIB = 1024 * 1024
@@ -78,42 +70,36 @@ class CallFailed(Exception):
 class Desk:
     """Every service of one mount. `methods` are called straight, or by the socket once `server` runs."""
 
-    def __init__(self, directory: Path, cloud: MemoryCloud, *, size: int, auto: bool) -> None:
+    def __init__(
+        self, directory: Path, cloud: MemoryCloud, *, size: int, auto: bool, delete_brake: int
+    ) -> None:
         self.cloud = cloud
         self.device = Device()
         self.ended = trio.Event()
         self.is_busy = False
         self.config = MountConfig(
             mount=MountSettings(path=directory / "mnt", name="desk"),
-            cloud=CloudSettings(url="https://dav.example/me/"),
+            cloud=CloudSettings(url="https://dav.example/me/", timeout=Duration(5), max_connections=8),
+            cache=CacheSettings(path=directory, size=Size(size), min_free=Size(0)),
             control=ControlSettings(socket=directory / "run" / "desk.sock", grant=GRANTS),
-            sync=replace(SyncSettings(), auto=auto),
+            sync=replace(SyncSettings(), auto=auto, delete_brake=delete_brake),
         )
         self.database = Database(directory / "cloudfs.db")
-        self.settings = Settings(self.database)
-        journal = Journal(self.database)
-        self.events = EventLog(journal)
-        self.changes = Topic[TreeChange]()
-        self.tree = Tree(self.database, self.changes, uid=1000, gid=1000, gallery=[b"Photos"])
-        self.store = Store(
-            directory,
+        self.base = Foundation(
+            self.config,
             self.database,
-            size=size,
-            min_free=0,
-            is_pinned=self.tree.is_pinned,
-            held_changed=lambda inode: self.changes.publish(AttributesChanged(inode)),
+            lambda on_state: cloud,
+            uid=OWNER.uid,
+            gid=1000,
+            changed_here=lambda scope: self.syncs[scope].local_change(),
+            cloud_returned=self._cloud_returned,
         )
-        self.listings = Listings(self.tree, self.store, cloud, timeout_s=5)
-        uris = Uris(self.config.mount.bundle, os.fsencode(self.config.mount.path))
-        self.transfers = Transfers(
-            self.tree,
-            self.store,
-            cloud,
-            self.listings,
-            self.events,
-            uri_of=lambda inode: uris.canonical(self.tree.path(inode)),
-            timeout_s=5,
-        )
+        self.settings, self.events, self.changes = self.base.settings, self.base.events, self.base.changes
+        self.tree, self.store, self.editor = self.base.tree, self.base.store, self.base.editor
+        self.listings, self.transfers = self.base.listings, self.base.transfers
+        self.readiness = self.base.readiness
+        syncing = Syncing(self.config, self.base, self.database, mount_id="desk")
+        self.engine, self.uploads = syncing.engine, syncing.uploads
         self.pins = Pins(self.tree, self.listings, self.transfers)
         self.cache = CloudFileCache(
             self.tree,
@@ -121,21 +107,17 @@ class Desk:
             self.transfers,
             listings=self.listings,
             pins=self.pins,
-            uris=uris,
-        )
-        self.readiness = CloudReadiness(lambda: cloud.stat(b""))
-        self.engine = Engine(
-            self.tree,
-            self.listings,
-            self.transfers,
-            Reappearance(self.tree, Identities(self.database)),
-            self.settings,
-            gallery=[b"Photos"],
-            delete_brake=100,
-            parallel=4,
+            uris=self.base.uris,
         )
         self.syncs = {scope: self._sync(scope) for scope in Scope}
-        self.states = FileSyncStates(self.tree, self.store, self.transfers)
+        self.drain = Drain(self.tree, self.store, self.uploads, self.syncs, is_held=self.engine.is_held)
+        self.states = FileSyncStates(
+            self.tree,
+            self.store,
+            self.transfers,
+            self.uploads,
+            is_syncing=lambda scope: self.syncs[scope].is_running,
+        )
         self.mode_bits = ModeBits(self.tree)
         self.methods = Methods(self._tables(), Permissions(GRANTS, owner=OWNER.uid))
         self.server = ControlServer(
@@ -152,10 +134,17 @@ class Desk:
         if self.is_busy:
             raise TryAgain("programs have files open")
 
+    def _cloud_returned(self) -> None:
+        for sync in self.syncs.values():
+            sync.cloud_returned()
+
     def _sync(self, scope: Scope) -> FileSync:
         return FileSync(
             scope,
             self.engine.sync_scope,
+            wind_down=self.engine.wind_down,
+            changes=self.tree.changes,
+            clear_waits=self.tree.clear_waits,
             publish=self.events.publish,
             latest=self.events.latest,
             settings=self.settings,
@@ -172,12 +161,13 @@ class Desk:
         yield from download_methods(self.cache)
         yield from cloud_sync_methods(self.cache, self.states)
         sources = StatusSources(
-            self.readiness,
-            self.syncs,
-            self.transfers,
-            self.store,
-            self.tree,
-            lambda: self.engine.held_deletes,
+            readiness=self.readiness,
+            syncs=self.syncs,
+            transfers=self.transfers,
+            uploads=self.uploads,
+            store=self.store,
+            tree=self.tree,
+            held=self.engine.held,
         )
         services = MountServices(
             MountStatus(self.config, sources),
@@ -185,20 +175,52 @@ class Desk:
             self.cache,
             self.syncs,
             confirm=self.engine.confirm,
+            restore=self.engine.restore,
+            drain=partial(self.drain.run, tuple(Scope)),
             unmount=self._unmount,
             end=self.ended.set,
         )
         yield from mount_methods(services)
 
+    # --- what programs do ---
+
+    async def write(self, path: bytes, data: bytes, *, is_closed: bool = True) -> int:
+        """A file's whole content, new or instead of the old one; returns the inode."""
+        folder, name = await self._place(path)
+        node = self.tree.child(folder, name)
+        if node is None:
+            node = await self.tree.create(folder, name, 0o644, OWNER.uid, 1000)
+            content = self.store.create(node.inode)
+        else:
+            content = await self.store.open(node.inode, node.version)
+        self.store.begin_writing(content)
+        await self.editor.truncate(content, 0)
+        await self.editor.write(content, 0, data)
+        await self.editor.flush(content)
+        if is_closed:
+            self.store.end_writing(content)
+            await self.store.close(content)
+        return node.inode
+
+    async def remove(self, path: bytes) -> None:
+        folder, name = await self._place(path)
+        await self.tree.unlink(folder, name)
+
+    async def _place(self, path: bytes) -> tuple[int, bytes]:
+        above, _, name = path.rpartition(b"/")
+        folder = await self.cache.resolve(above)
+        await self.listings.ensure(folder)
+        return folder, name
+
+    # --- running, and calls ---
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        services = (self.events.run, self.listings.run, self.transfers.run, self.pins.run, self.readiness.run)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(running(self.database.run))
             await self.tree.load()
-            await stack.enter_async_context(running(self.store.run))
-            for run in (*services, *(sync.run for sync in self.syncs.values())):
-                await stack.enter_async_context(running(run))
+            for service in (*self.base.services, self.pins, *self.syncs.values()):
+                await stack.enter_async_context(running(service.run))
             yield
 
     async def call(self, method: str, caller: Caller = OWNER, **params: Any) -> Any:
@@ -207,7 +229,7 @@ class Desk:
 
     async def call_raw(self, method: str, params: bytes, caller: Caller = OWNER) -> Any:
         subscriptions = Subscriptions(self.events, lambda inode: True, self._note)
-        call = Call(caller, subscriptions, lambda: None)
+        call = Call(caller, subscriptions, lambda: None, self._notify)
         line = await self.methods.answer(Request(method, params, 1), call)
         assert line is not None
         answer = json.loads(line)
@@ -217,6 +239,9 @@ class Desk:
             error = answer["error"]
             raise CallFailed(error["code"], error["message"], error.get("data", {}))
         return answer["result"]
+
+    async def _notify(self, method: str, params: Mapping[str, object]) -> None:
+        await self._note(encode_notification(method, params))
 
     async def _note(self, line: bytes) -> None:
         self.lines.append(json.loads(line))
@@ -232,9 +257,14 @@ async def running(run: Callable[..., Any]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def open_desk(
-    directory: Path, cloud: MemoryCloud, *, size: int = 64 * MIB, auto: bool = False
+    directory: Path,
+    cloud: MemoryCloud,
+    *,
+    size: int = 64 * MIB,
+    auto: bool = False,
+    delete_brake: int = 100,
 ) -> AsyncIterator[Desk]:
-    desk = Desk(directory, cloud, size=size, auto=auto)
+    desk = Desk(directory, cloud, size=size, auto=auto, delete_brake=delete_brake)
     async with desk.running():
         yield desk
 

@@ -53,10 +53,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "Mount.pin": {"paths": [FILE]},
     "Mount.unpin": {"paths": [FILE]},
     "Mount.confirm": {"scope": "files"},
+    "Mount.restore": {"scope": "files"},
     "Mount.umount": {},
 }
 OPEN_TO_ALL = {f"CloudFileCache.{verb}" for verb in ("on", "off", "start", "stop")}
-OWNERS_ONLY = {"Mount.confirm", "Mount.umount"}
+OWNERS_ONLY = {"Mount.confirm", "Mount.restore", "Mount.umount"}
 
 
 async def failure(desk: Desk, method: str, caller: Caller = OWNER, **params: Any) -> CallFailed:
@@ -104,7 +105,7 @@ async def test_params_come_first(desk: Desk, method: str, fault: str) -> None:
         "missing": {},
         "type": dict.fromkeys(good, 7),
     }[fault]
-    optional = method in ("Mount.umount", "Mount.confirm", "Mount.events", "Mount.status")
+    optional = method in OWNERS_ONLY | {"Mount.events", "Mount.status"}
     if fault in ("missing", "type") and (not good or (optional and fault == "missing")):
         return
     with pytest.raises(CallFailed) as error:
@@ -125,6 +126,7 @@ async def test_params_come_first(desk: Desk, method: str, fault: str) -> None:
         ("cloudSync.getFileSyncState", {"uri": [None]}),
         ("Mount.events", {"since": -1}),
         ("Mount.confirm", {"scope": "all"}),
+        ("Mount.restore", {"scope": "all"}),
     ],
 )
 async def test_wrong_values(desk: Desk, method: str, params: dict[str, Any]) -> None:
@@ -248,7 +250,8 @@ async def test_a_bug_is_an_error_and_no_dead_connection(desk: Desk, caplog: pyte
 async def test_notifications_are_not_answered(desk: Desk) -> None:
     request = Request("CloudFileCache.start", json.dumps({"uri": NOTHING}).encode(), None)
     silent = Request(request.method, request.params, _absent_id())
-    call = Call(OWNER, Subscriptions(desk.events, lambda inode: True, desk._note), lambda: None)
+    subscriptions = Subscriptions(desk.events, lambda inode: True, desk._note)
+    call = Call(OWNER, subscriptions, lambda: None, desk._notify)
     assert await desk.methods.answer(silent, call) is None
     assert await desk.methods.answer(request, call) is not None
 
@@ -271,7 +274,8 @@ async def test_last_sync_time(desk: Desk) -> None:
 
 async def test_status(desk: Desk) -> None:
     await desk.call("GallerySync.stop")
-    idle = {"state": "COMPLETED", "error": "NO_ERROR", "last_sync_time": 0}
+    none = {"here": 0, "cloud": 0}
+    idle = {"state": "COMPLETED", "error": "NO_ERROR", "last_sync_time": 0, "held_deletes": none}
     assert await desk.call("Mount.status") == {
         "name": "desk",
         "path": str(desk.config.mount.path),
