@@ -1,4 +1,4 @@
-"""One sync run over a scope: pull what changed in the cloud, then bring what is pinned.
+"""Sync runs over a scope: pull what changed in the cloud, bring what is pinned, send what changed here.
 
 INTERFACE section 8 "Sync" and "The delete brake". Absences are applied only after every folder of the
 round was asked, and never when the network failed in it: an error is never a deletion.
@@ -6,22 +6,21 @@ round was asked, and never when the network failed in it: an error is never a de
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import trio
-
-from cloudfs.database.settings import Settings
-from cloudfs.model.enums import ErrorType, Priority, Scope, SyncState
+from cloudfs.clouds.base import Cloud
+from cloudfs.model.enums import ErrorType, Scope, SyncState
 from cloudfs.model.errors import CloudfsError, NotFound
-from cloudfs.sync.planner import PullPlan, plan_absences
+from cloudfs.model.node import ROOT
+from cloudfs.sync.absences import Absences
+from cloudfs.sync.brake import HeldDeletes
 from cloudfs.sync.reappearance import Reappearance
-from cloudfs.sync.walk import Walk
-from cloudfs.transfers.listings import Listings
-from cloudfs.transfers.pool import Transfers
-from cloudfs.tree.tree import Tree
+from cloudfs.sync.restoring import Restoring
+from cloudfs.sync.sync_pass import Causes, Parts, SyncPass
+
+__all__ = ["Engine", "HeldDeletes", "SyncOutcome"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ _GRAVEST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class SyncOutcome:
-    """How a run ended: COMPLETED, or DOWNLOAD_FAILED with the gravest cause that has a name."""
+    """How a run ended: COMPLETED, or DOWNLOAD_FAILED or UPLOAD_FAILED with the gravest cause with a name."""
 
     state: SyncState
     error: ErrorType = ErrorType.NO_ERROR
@@ -47,61 +46,108 @@ class SyncOutcome:
 class Engine:
     """Runs syncs; a scope's runs never overlap (their owner sees to it).
 
-    Invariant: `held` counts the deletes that the last round of each scope held back; they are found anew
-    by every round, so that nothing of them needs to survive a crash but the confirmation.
+    gallery: paths of the gallery folders.
     """
 
     def __init__(
         self,
-        tree: Tree,
-        listings: Listings,
-        transfers: Transfers,
+        parts: Parts,
+        cloud: Cloud,
         reappearance: Reappearance,
-        settings: Settings,
+        restoring: Restoring,
         *,
         gallery: Sequence[bytes],
-        delete_brake: int,
-        parallel: int,
     ) -> None:
-        """gallery: paths of the gallery folders. parallel: how many folders are listed at a time."""
-        self._tree = tree
-        self._listings = listings
-        self._transfers = transfers
+        self._parts = parts
+        self._cloud = cloud
         self._reappearance = reappearance
-        self._settings = settings
+        self._restoring = restoring
         self._gallery = gallery
-        self._delete_brake = delete_brake
-        self._parallel = parallel
-        self._held: dict[Scope, tuple[int, ...]] = {}
-        self._held_deletes: dict[Scope, int] = {}
+        self._running: dict[Scope, SyncPass] = {}
+        # Scopes of which every folder was listed since the mount; from then on tags tell where to look.
+        self._seen_whole: set[Scope] = set()
+
+    # --- the delete brake ---
 
     @property
     def held_deletes(self) -> int:
-        """Entries that the cloud lost and that are still shown, until somebody confirms."""
-        return sum(self._held_deletes.values())
+        """Deletes of both sides and scopes that wait until somebody confirms."""
+        return sum(held.here + held.in_cloud for held in map(self.held, Scope))
+
+    def held(self, scope: Scope) -> HeldDeletes:
+        """A scope's held deletes; those made `here` count as changes that the cloud lacks."""
+        held = self._parts.brake.of(scope)
+        return HeldDeletes(sum(map(self._is_removed, held.here)), held.in_cloud_deletes)
+
+    def is_held(self, inode: int) -> bool:
+        """Whether an entry's removal, on either side, waits until somebody confirms."""
+        return self._parts.brake.is_held(inode)
 
     async def confirm(self, scope: Scope) -> None:
         """Let the next run carry out the deletes held now; deletes found later are counted afresh."""
-        await self._settings.set(_confirmed_key(scope), json.dumps(self._held.get(scope, ())))
+        await self._parts.brake.confirm(scope)
+
+    async def restore(self, scope: Scope) -> list[int]:
+        """Undo the deletes held now: what was removed here is shown again, what the cloud lost is sent
+        again by the next run where its content is whole here. Returns what can't come back, and stays held.
+        """
+        return await self._restoring.restore(scope)
+
+    # --- runs ---
 
     async def sync_scope(self, scope: Scope, report: Callable[[SyncState], None]) -> SyncOutcome:
         """One run, to its outcome.
 
-        report: told UPLOADING once there is something to upload, which a pull alone never has.
-        Cancelled, it leaves what was applied and ends the transfers that it began.
+        report: told UPLOADING, once, where there is something to send. Cancelled, it ends the transfers
+        that it began and leaves what was applied.
         """
+        parts = self._parts
+        absences = Absences(
+            parts.tree,
+            parts.listings,
+            self._reappearance,
+            parts.encounter,
+            parts.brake,
+            scope=scope,
+            parallel=parts.parallel,
+        )
+        sync_pass = self._running[scope] = SyncPass(parts, scope, absences, report)
         try:
-            if scope is Scope.GALLERY:
+            await self._run(scope, sync_pass)
+        finally:
+            del self._running[scope]
+        return self._outcome(sync_pass.causes, self.held(scope))
+
+    def wind_down(self, scope: Scope) -> None:
+        """Let a scope's run begin nothing more, and end once its uploads under way are complete."""
+        sync_pass = self._running.get(scope)
+        if sync_pass is not None:
+            sync_pass.wind_down()
+
+    async def _run(self, scope: Scope, sync_pass: SyncPass) -> None:
+        if scope is Scope.GALLERY:
+            try:
                 await self._find_galleries()
-        except CloudfsError as error:
-            return self._outcome([error], bool(self._held_deletes.get(scope)))
-        walk = Walk(self._tree, self._listings, scope, parallel=self._parallel)
-        await walk.run(self._tree.folders(scope))
-        failures = list(walk.failures)
-        if walk.ended_by is None:
-            await self._apply_absences(scope, walk)
-            failures += await self._hydrate(await self._tree.wanted_files(scope))
-        return self._outcome(failures, bool(self._held_deletes.get(scope)))
+            except CloudfsError as error:
+                sync_pass.causes.pull.append(error.sync_error)
+                return
+        by_tags = self._cloud.capabilities.folder_tags is True and scope in self._seen_whole
+        folders = self._due(scope) if by_tags else self._parts.tree.folders(scope)
+        if await sync_pass.run(folders, by_tags=by_tags):
+            self._seen_whole.add(scope)
+
+    def _due(self, scope: Scope) -> Iterable[int]:
+        """The folders to begin with where tags tell what changed below them: those at the top, and those
+        that a listing since left to be looked at."""
+        yield from self._tops(scope)
+        due = self._parts.listings.due()
+        yield from (folder for folder in self._parts.tree.folders(scope) if folder in due)
+
+    def _tops(self, scope: Scope) -> list[int]:
+        if scope is Scope.FILES:
+            return [ROOT]
+        found = [self._parts.tree.find(path) for path in self._gallery]
+        return [node.inode for node, rest in found if node.is_folder and not rest]
 
     async def _find_galleries(self) -> None:
         """Have the tree know the gallery folders that the cloud has.
@@ -109,64 +155,30 @@ class Engine:
         The folders above are the other scope's, which may be held: they are listed only where the cloud
         says that a gallery folder is there which they do not show.
         """
+        tree, listings = self._parts.tree, self._parts.listings
         for path in self._gallery:
-            node, rest = self._tree.find(path)
-            if not rest or not await self._listings.exists(path):
+            node, rest = tree.find(path)
+            if not rest or not await listings.exists(path):
                 continue
             lacking = len(rest) + 1
             while node.is_folder and 0 < len(rest) < lacking:
                 lacking = len(rest)
-                await self._listings.list_folder(node.inode)
-                node, rest = self._tree.find(path)
+                await listings.list_folder(node.inode)
+                node, rest = tree.find(path)
 
-    async def _apply_absences(self, scope: Scope, walk: Walk) -> None:
-        confirmed = json.loads(str(self._settings.get(_confirmed_key(scope)) or "[]"))
-        lost = await self._reappearance.lost(walk.vanished)
-        plan = plan_absences(lost, frozenset(confirmed), self._delete_brake)
-        await self._carry_out(plan)
-        self._held[scope] = plan.held
-        self._held_deletes[scope] = plan.held_deletes
-        if confirmed:
-            await self._settings.set(_confirmed_key(scope), "[]")
-        if plan.held:
-            log.warning(
-                "%d deletes in the cloud are held: `cloudfs sync confirm` applies them", plan.held_deletes
-            )
+    def _is_removed(self, inode: int) -> bool:
+        try:
+            return self._parts.tree.node(inode).is_removed
+        except NotFound:
+            return False
 
-    async def _carry_out(self, plan: PullPlan) -> None:
-        for old, new in plan.moves:
-            try:
-                await self._listings.adopt_move(old, new)
-            except NotFound:
-                log.debug("a listing in between took a moved file away: the next round sees what is true")
-        await self._listings.remove(plan.removals)
-
-    async def _hydrate(self, inodes: Iterable[int]) -> list[CloudfsError]:
-        """Bring pinned files, and those that failed for want of space; one's failure stops no other."""
-        failures: list[CloudfsError] = []
-        limiter = trio.CapacityLimiter(self._parallel)
-
-        async def hydrate(inode: int) -> None:
-            try:
-                await self._transfers.hydrate(inode, Priority.PINNED)
-            except CloudfsError as error:
-                failures.append(error)
-            finally:
-                limiter.release_on_behalf_of(inode)
-
-        async with trio.open_nursery() as nursery:
-            for inode in inodes:
-                await limiter.acquire_on_behalf_of(inode)
-                nursery.start_soon(hydrate, inode)
-        return failures
-
-    def _outcome(self, failures: list[CloudfsError], is_held: bool) -> SyncOutcome:
-        if not failures and not is_held:
-            return SyncOutcome(SyncState.COMPLETED)
-        causes = {failure.sync_error for failure in failures}
-        gravest = next((error for error in _GRAVEST_FIRST if error in causes), ErrorType.NO_ERROR)
-        return SyncOutcome(SyncState.DOWNLOAD_FAILED, gravest)
+    def _outcome(self, causes: Causes, held: HeldDeletes) -> SyncOutcome:
+        if causes.pull or held.in_cloud:
+            return SyncOutcome(SyncState.DOWNLOAD_FAILED, _gravest(causes.pull))
+        if causes.push or held.here:
+            return SyncOutcome(SyncState.UPLOAD_FAILED, _gravest(causes.push))
+        return SyncOutcome(SyncState.COMPLETED)
 
 
-def _confirmed_key(scope: Scope) -> str:
-    return f"confirmed deletes of {scope}"
+def _gravest(causes: Sequence[ErrorType]) -> ErrorType:
+    return next((error for error in _GRAVEST_FIRST if error in causes), ErrorType.NO_ERROR)

@@ -29,7 +29,11 @@ class Reappearance:
         self._identities = identities
 
     async def lost(self, vanished: Sequence[Node]) -> list[Lost]:
-        """What the planner decides about. An entry that vanished twice, or with its folder, counts once."""
+        """What the planner decides about. An entry that vanished twice, or with its folder, counts once.
+
+        What is newer here is no delete: it stays, and goes up again. What the cloud never had there counts
+        for nothing.
+        """
         names = [self._gather(node) for node in self._topmost(vanished)]
         files = [file for name in names for file in name.files]
         by_id, tags = await self._elsewhere(files)
@@ -63,8 +67,9 @@ class Reappearance:
             return name
         name.folders = 1
         for page in self._tree.walk(node.inode):
-            name.folders += sum(below.is_folder for below, _ in page)
-            name.files += [below for below, _ in page if not below.is_folder]
+            there = [below for below, _ in page if not (below.is_unsent or below.is_moved)]
+            name.folders += sum(below.is_folder for below in there)
+            name.files += [below for below in there if not below.is_folder]
         return name
 
     async def _elsewhere(self, files: Sequence[Node]) -> tuple[dict[str, int], set[Tag]]:
@@ -86,4 +91,4 @@ def _tag(file: Node) -> Tag | None:
 
 def _lost_file(file: Node, by_id: dict[str, int], tags: set[Tag]) -> LostFile:
     twin = by_id.get(file.file_id) if file.file_id is not None else None
-    return LostFile(file.inode, twin, is_elsewhere=twin is not None or _tag(file) in tags)
+    return LostFile(file.inode, twin, twin is not None or file.is_modified or _tag(file) in tags)

@@ -10,7 +10,8 @@ import trio
 
 from cloudfs.model.enums import Kind, Scope
 from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotFound, Unauthorized
-from cloudfs.model.node import ROOT, Node
+from cloudfs.model.node import ROOT, Node, Place
+from cloudfs.sync.encounter import Met
 from cloudfs.transfers.listings import Listings
 from cloudfs.tree.observation import Observation
 from cloudfs.tree.tree import Tree
@@ -19,22 +20,30 @@ log = logging.getLogger(__name__)
 
 
 class Walk:
-    """Lists every folder of a scope, the ones that come up on the way too.
+    """Lists the folders of a scope, the ones that come up on the way too.
 
     What is new or changed is in the tree as soon as its folder's listing came whole; names that are gone
-    are only collected, in `vanished`, since they may come up in a folder listed later. A folder that is
-    not found is not gone by that: its parent is listed, whatever its scope, and says so or not.
+    are only collected, in `vanished`, since they may come up in a folder listed later; and so is what both
+    sides changed, in `contested`. A folder that is not found is not gone by that: its parent is listed,
+    whatever its scope, and says so or not. A folder that the cloud does not have is passed over.
     `failures` holds a cause for each folder that could not be listed; `ended_by` is the one that made
-    going on pointless (no network, credentials refused, the root itself), if any.
+    going on pointless (no network, credentials refused, the root itself), if any. `listed`: the folders
+    whose listing came.
     """
 
-    def __init__(self, tree: Tree, listings: Listings, scope: Scope, *, parallel: int) -> None:
+    def __init__(
+        self, tree: Tree, listings: Listings, scope: Scope, *, parallel: int, by_tags: bool = False
+    ) -> None:
+        """by_tags: also list the known folders below whose tags say that something changed."""
         self.failures: list[CloudfsError] = []
         self.ended_by: CloudfsError | None = None
+        self.contested: list[Met] = []
+        self.listed: set[int] = set()
         self._tree = tree
         self._listings = listings
         self._scope = scope
         self._parallel = parallel
+        self._by_tags = by_tags
         self._send, self._receive = trio.open_memory_channel[int](math.inf)
         self._open = 0
         self._added: set[int] = set()
@@ -73,26 +82,37 @@ class Walk:
 
     async def _visit(self, folder: int) -> None:
         try:
-            self._take(await self._listings.list_folder(folder))
+            if self._tree.node(folder).is_unsent:
+                return
+            self._take(folder, await self._listings.list_folder(folder))
         except NotFound as error:
             await self._look_for(folder, error)
         except CloudfsError as error:
             self._failed(folder, error)
 
-    def _take(self, observation: Observation) -> None:
+    def _take(self, folder: int, observation: Observation) -> None:
+        self.listed.add(folder)
         self._vanished.update((node.inode, node) for node in observation.vanished if self._covers(node))
+        self.contested += [
+            Met(node, Place(folder, entry.name), entry)
+            for node, entry in observation.contested
+            if entry is not None and self._covers(node)
+        ]
         for node in observation.added:
             if node.kind is Kind.FOLDER and self._covers(node):
                 self._add(node.inode)
+        for inode in [*observation.met, *(observation.outdated if self._by_tags else ())]:
+            if self._covers(self._tree.node(inode)):
+                self._add(inode)
 
     async def _look_for(self, folder: int, error: NotFound) -> None:
         """Whether the parent shows what can't be found; one that is not found itself has its own visit."""
         try:
-            parent = self._tree.node(folder).parent
-            if parent is None and folder != ROOT:
+            place = self._tree.node(folder).cloud_place
+            if place is None and folder != ROOT:
                 return  # taken away meanwhile
-            if parent is not None:
-                self._take(await self._listings.list_folder(parent))
+            if place is not None:
+                self._take(place.parent, await self._listings.list_folder(place.parent))
         except NotFound:
             return
         except CloudfsError as other:
@@ -102,7 +122,10 @@ class Walk:
             self._failed(folder, error)
 
     def _covers(self, node: Node) -> bool:
-        return self._tree.scope(node.inode) is self._scope
+        try:
+            return self._tree.change_scope(node) is self._scope
+        except NotFound:
+            return False  # taken away meanwhile
 
     def _failed(self, folder: int, error: CloudfsError) -> None:
         self.failures.append(error)

@@ -7,15 +7,18 @@ come whole was not observed; nothing is removed here but by `remove`, which a sy
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import trio
 
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud
-from cloudfs.model.entry import RemotePath
+from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath
 from cloudfs.model.enums import Listing
-from cloudfs.model.errors import CloudfsError, NotFound
+from cloudfs.model.errors import CloudfsError, NotFound, TryAgain
 from cloudfs.model.node import ROOT, Node
 from cloudfs.transfers.joining import Joining
 from cloudfs.transfers.retry import retried
@@ -23,6 +26,8 @@ from cloudfs.tree.observation import Observation
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _SHARE_OF_PATIENCE = 0.8  # the cause comes before the deadline of who waits strikes
 
@@ -50,6 +55,9 @@ class Listings:
         self._root_answered = root_answered
         self._lists: Joining[Observation] = Joining(self._list)
         self._stats: Joining[Node] = Joining(self._refresh)
+        self._due: set[int] = set()
+        self._moving: Counter[int] = Counter()
+        self._moved = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the requests until cancelled."""
@@ -67,9 +75,18 @@ class Listings:
         return await self._lists.join(inode)
 
     async def ensure(self, inode: int) -> None:
-        """Return once the folder has been listed whole at some time; at once where it was."""
-        if self._tree.node(inode).listing is not Listing.WHOLE:
+        """Return once the folder has been listed whole at some time; at once where it was.
+
+        One that was made here and that the cloud does not have is known whole as it is.
+        """
+        node = self._tree.node(inode)
+        if node.listing is not Listing.WHOLE and not node.is_unsent:
             await self._lists.join(inode)
+
+    def due(self) -> frozenset[int]:
+        """Folders that are to be listed although no tag says so, as of this mount: what an earlier listing
+        found in them is not dealt with, or the listing failed, or one of the folder above said so."""
+        return frozenset(self._due)
 
     async def exists(self, path: RemotePath) -> bool:
         """Whether the cloud has something there; the tree does not hear of it.
@@ -94,36 +111,54 @@ class Listings:
         self._stats.begin(inode)
 
     def begin_parent(self, inode: int) -> None:
-        """List the folder that an entry is in, without waiting: the cloud said that the entry is gone."""
+        """List the folder that the cloud has an entry in, without waiting: it said that the entry is gone."""
         try:
-            parent = self._tree.node(inode).parent
+            place = self._tree.node(inode).cloud_place
         except NotFound:
             return
-        if parent is not None:
-            self._lists.begin(parent)
+        if place is not None:
+            self._lists.begin(place.parent)
+
+    @contextmanager
+    def moving(self, inode: int) -> Iterator[None]:
+        """The cloud is asked to move an entry: what is not found below it meanwhile is asked for again."""
+        self._moving[inode] += 1
+        try:
+            yield
+        finally:
+            self._moving[inode] -= 1
+            if not self._moving[inode]:
+                del self._moving[inode]
+            self._moved.set()
+            self._moved = trio.Event()
 
     async def adopt(self, inode: int) -> Node:
         """`refresh` for a file of which nobody has seen a byte: it keeps its inode, whatever its version."""
-        entry = await retried(lambda: self._cloud.stat(self._tree.path(inode)), self._patience_s)
-        return await self._tree.observe_one(inode, entry, lambda _: False)
+        stamp, entry = await self._ask_for_one(inode)
+        return await self._tree.observe_one(
+            inode, entry, lambda _: False, self._store.is_written, stamp=stamp
+        )
 
-    async def adopt_move(self, old: int, new: int) -> None:
+    async def adopt_move(self, old: int, new: int) -> bool:
         """`old` lives on in the place of `new`, which is the same entry seen under its new name.
 
-        Where that can't be, both stay (see Tree.adopt_move). NotFound where one of the two is gone.
+        False where that can't be, and both stay (see Tree.adopt_move). NotFound where one of the two is gone.
         """
-        if await self._tree.adopt_move(old, new, self._store.is_in_use) is not None:
-            await self._discard([new])
+        if await self._tree.adopt_move(old, new, self._store.is_in_use) is None:
+            return False
+        await self._discard([new])
+        return True
 
     async def remove(self, inodes: Sequence[int]) -> None:
         """Take names out of the tree, with all below; what programs have open goes with its last user."""
-        await self._discard(await self._tree.remove(inodes, self._store.is_in_use))
+        gone = await self._tree.remove(inodes, self._store.is_in_use, self._store.is_written)
+        await self._discard(gone)
 
     async def _list(self, inode: int) -> Observation:
         try:
-            # The path is made anew for each try: the folder may have been moved meanwhile.
-            listing = await retried(lambda: self._cloud.list_folder(self._tree.path(inode)), self._patience_s)
+            stamp, listing = await self._ask_for_children(inode)
         except CloudfsError as failure:
+            self._due.add(inode)
             if inode == ROOT:
                 self._root_answered(failure)
             elif isinstance(failure, NotFound):
@@ -131,17 +166,68 @@ class Listings:
             raise
         if inode == ROOT:
             self._root_answered(None)
-        observation = await self._tree.observe(inode, listing, self._store.is_in_use)
+        try:
+            observation = await self._tree.observe(
+                inode, listing, self._store.is_in_use, self._store.is_written, stamp=stamp
+            )
+        except TryAgain:
+            return await self._list(inode)  # too much was sent meanwhile: it says nothing certain any more
+        self._note_due(inode, observation)
         await self._discard(observation.changed)
         return observation
 
+    def _note_due(self, inode: int, observation: Observation) -> None:
+        self._due.discard(inode)
+        if observation.vanished or observation.contested:
+            self._due.add(inode)
+        self._due.update(node.inode for node in observation.added if node.is_folder)
+        self._due.update(observation.outdated)
+        self._due.update(observation.met)
+
     async def _refresh(self, inode: int) -> Node:
         before = self._tree.node(inode)
-        entry = await retried(lambda: self._cloud.stat(self._tree.path(inode)), self._patience_s)
-        node = await self._tree.observe_one(inode, entry, self._store.is_in_use)
+        stamp, entry = await self._ask_for_one(inode)
+        node = await self._tree.observe_one(
+            inode, entry, self._store.is_in_use, self._store.is_written, stamp=stamp
+        )
         if node.inode == inode and before.version != node.version:
             await self._discard([inode])
         return node
+
+    async def _ask_for_children(self, inode: int) -> tuple[int, FolderListing]:
+        return await retried(lambda: self._at_its_path(inode, self._cloud.list_folder), self._patience_s)
+
+    async def _ask_for_one(self, inode: int) -> tuple[int, RemoteEntry]:
+        return await retried(lambda: self._at_its_path(inode, self._cloud.stat), self._patience_s)
+
+    async def _at_its_path(self, inode: int, ask: Callable[[RemotePath], Awaitable[T]]) -> tuple[int, T]:
+        """Ask under the path of this moment, and once more where another one took its place meanwhile.
+
+        Returns the tree's stamp of a moment before that too. A NotFound that this raises is of a path that
+        still stands.
+        """
+        stamp, path = self._tree.stamp(), self._tree.remote_path(inode)
+        try:
+            return stamp, await ask(path)
+        except NotFound:
+            await self._until_moved(inode)
+            if self._tree.remote_path(inode) == path:
+                raise
+        stamp, path = self._tree.stamp(), self._tree.remote_path(inode)
+        return stamp, await ask(path)
+
+    async def _until_moved(self, inode: int) -> None:
+        """Wait for the end of the moves under way of this entry and the folders above it."""
+        while self._moving and any(above in self._moving for above in self._lineage(inode)):
+            await self._moved.wait()
+
+    def _lineage(self, inode: int) -> Iterator[int]:
+        """The entry and the folders above it, as the cloud has them."""
+        place = self._tree.node(inode).cloud_place
+        while place is not None:
+            yield inode
+            inode = place.parent
+            place = self._tree.node(inode).cloud_place
 
     async def _discard(self, inodes: Sequence[int]) -> None:
         """Drop stale content that nobody uses. Where that fails, the next open drops it by its version."""

@@ -1,73 +1,16 @@
-"""A sync run over a memory cloud: real tree, real cache, real transfers."""
+"""What a sync run takes over from the cloud, and what it brings."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
-from cloudfs.database.identities import Identities
-from cloudfs.database.settings import Settings
-from cloudfs.model.enums import ErrorType, Scope, SyncState
+from cloudfs.model.enums import ErrorType, Scope
 from cloudfs.model.errors import AccessRefused, NetworkUnavailable, NotFound
 from cloudfs.model.node import ROOT
-from cloudfs.sync.engine import Engine, SyncOutcome
-from cloudfs.sync.reappearance import Reappearance
-from tests.servers.memory_cloud import MemoryCloud
-from tests.transfers.conftest import World, running_world
 
-DONE = SyncOutcome(SyncState.COMPLETED)
-
-
-class Syncing:
-    """A world with an engine on it."""
-
-    def __init__(self, world: World, *, delete_brake: int) -> None:
-        self.world = world
-        self.cloud = world.cloud
-        self.engine = Engine(
-            world.tree,
-            world.listings,
-            world.transfers,
-            Reappearance(world.tree, Identities(world.database)),
-            Settings(world.database),
-            gallery=[b"Photos"],
-            delete_brake=delete_brake,
-            parallel=4,
-        )
-
-    async def sync(self, scope: Scope = Scope.FILES) -> SyncOutcome:
-        return await self.engine.sync_scope(scope, lambda _: None)
-
-    def names(self, path: bytes = b"") -> list[bytes]:
-        node, rest = self.world.tree.find(path)
-        assert not rest
-        return sorted(child.name for child in self.world.tree.children(node.inode, 0, 1000))
-
-    def inode(self, path: bytes) -> int:
-        node, rest = self.world.tree.find(path)
-        assert not rest
-        return node.inode
-
-    async def content(self, path: bytes) -> bytes:
-        """A file's bytes, as a reader gets them."""
-        node = self.world.tree.node(self.inode(path))
-        assert node.version is not None
-        content = await self.world.store.open(node.inode, node.version)
-        try:
-            return await self.world.read(content, 0, node.size)
-        finally:
-            await self.world.store.close(content)
-
-
-@asynccontextmanager
-async def syncing(
-    directory: Path, *, delete_brake: int = 100, timeout_s: float = 5
-) -> AsyncIterator[Syncing]:
-    async with running_world(directory, MemoryCloud(), timeout_s=timeout_s) as world:
-        yield Syncing(world, delete_brake=delete_brake)
+from .syncing import DONE, pull_failed, syncing
 
 
 async def test_walks_the_scope_and_leaves_the_other_one(tmp_path: Path) -> None:
@@ -100,7 +43,7 @@ async def test_a_gallery_sync_without_a_network_has_failed(tmp_path: Path) -> No
     async with syncing(tmp_path, timeout_s=0.5) as it:
         await it.world.listings.ensure(ROOT)
         it.cloud.fail("stat", NetworkUnavailable("cut"), times=None)
-        failed = SyncOutcome(SyncState.DOWNLOAD_FAILED, ErrorType.NETWORK_UNAVAILABLE)
+        failed = pull_failed(ErrorType.NETWORK_UNAVAILABLE)
         assert await it.sync(Scope.GALLERY) == failed
 
 
@@ -113,7 +56,7 @@ async def test_removes_what_a_whole_listing_lacks_and_nothing_on_an_error(tmp_pa
         it.cloud.remove(b"d/inner")
         it.cloud.fail("list_folder", NetworkUnavailable("cut"), path=b"e", times=None)
         outcome = await it.sync()
-        assert outcome == SyncOutcome(SyncState.DOWNLOAD_FAILED, ErrorType.NETWORK_UNAVAILABLE)
+        assert outcome == pull_failed(ErrorType.NETWORK_UNAVAILABLE)
         assert it.names() == [b"d", b"e", b"gone", b"kept"], "a round that the network cut removes nothing"
         it.cloud.heal()
         assert await it.sync() == DONE
@@ -127,7 +70,7 @@ async def test_a_folder_that_is_shown_but_not_found_stays_and_fails_the_sync(tmp
         it.cloud.put(b"d/deep/inner", b"x")
         await it.sync()
         it.cloud.fail("list_folder", NotFound("404", status=404), path=b"d", times=None)
-        assert await it.sync() == SyncOutcome(SyncState.DOWNLOAD_FAILED)
+        assert await it.sync() == pull_failed()
         assert it.names(b"d/deep") == [b"inner"]
         it.cloud.heal()
         it.cloud.remove(b"d")
@@ -154,7 +97,7 @@ async def test_a_refused_folder_holds_up_no_other(tmp_path: Path) -> None:
         it.cloud.remove(b"open/gone")
         it.cloud.put(b"open/new", b"x")
         it.cloud.fail("list_folder", AccessRefused("403"), path=b"secret", times=None)
-        assert await it.sync() == SyncOutcome(SyncState.DOWNLOAD_FAILED)
+        assert await it.sync() == pull_failed()
         assert it.names(b"open") == [b"new"]
         assert it.names(b"secret") == [b"inner"]
 
@@ -168,7 +111,7 @@ async def test_the_brake_holds_mass_deletes_until_they_are_confirmed(tmp_path: P
         for i in range(6):
             it.cloud.remove(b"d/%d" % i)
         it.cloud.put(b"new", b"new")
-        assert await it.sync() == SyncOutcome(SyncState.DOWNLOAD_FAILED)
+        assert await it.sync() == pull_failed()
         assert it.engine.held_deletes == 6
         assert len(it.names(b"d")) == 6
         assert b"new" in it.names()
@@ -220,7 +163,7 @@ async def test_hydrates_what_is_pinned_and_one_failure_stops_no_other(tmp_path: 
             await it.world.tree.set_pin(it.inode(b"d/" + name), True)
         it.cloud.fail("read", NetworkUnavailable("cut"), path=b"d/bad", times=None)
         outcome = await it.sync()
-        assert outcome == SyncOutcome(SyncState.DOWNLOAD_FAILED, ErrorType.NETWORK_UNAVAILABLE)
+        assert outcome == pull_failed(ErrorType.NETWORK_UNAVAILABLE)
         held = {
             name: it.world.store.held_bytes(it.inode(b"d/" + name)) for name in (b"bad", b"good", b"loose")
         }

@@ -7,7 +7,7 @@ import trio
 
 from cloudfs.model.enums import Listing
 from cloudfs.model.errors import AccessRefused, CloudfsError, NotFound, ServerError
-from cloudfs.model.node import ROOT
+from cloudfs.model.node import ROOT, Place
 from tests.servers.memory_cloud import MemoryCloud
 
 from .conftest import OpenWorld, body
@@ -136,3 +136,65 @@ async def test_removed_files_lose_their_content(open_world: OpenWorld, cloud: Me
         await world.listings.remove([content.inode])
         assert world.store.usage.files == 0
         assert world.tree.child(ROOT, b"a") is None
+
+
+async def test_a_folder_made_here_is_known_and_nobody_is_asked(
+    open_world: OpenWorld, cloud: MemoryCloud
+) -> None:
+    async with open_world() as world:
+        folder = await world.tree.make_folder(ROOT, b"mine", 0o755, 1000, 1000)
+        await world.listings.ensure(folder.inode)
+        assert cloud.calls == []
+
+
+async def test_a_moved_folder_is_asked_for_where_the_cloud_has_it(
+    open_world: OpenWorld, cloud: MemoryCloud
+) -> None:
+    cloud.put(b"old/file", body(10))
+    async with open_world() as world:
+        folder = (await world.node(b"old")).inode
+        await world.tree.rename(ROOT, b"old", ROOT, b"new")
+        await world.listings.ensure(folder)
+        assert world.tree.child(folder, b"file") is not None
+        assert lists(cloud, b"old") == 1
+
+
+async def test_what_is_not_found_while_its_folder_moves_is_asked_for_again(
+    open_world: OpenWorld, cloud: MemoryCloud
+) -> None:
+    cloud.put(b"old/inner/file", body(10))
+    async with open_world() as world:
+        folder = (await world.node(b"old")).inode
+        await world.listings.ensure(folder)
+        inner = world.tree.child(folder, b"inner")
+        assert inner is not None
+        await world.tree.rename(ROOT, b"old", ROOT, b"new")
+        async with trio.open_nursery() as nursery:
+            with world.listings.moving(folder):
+                cloud.rename(b"old", b"new")
+                nursery.start_soon(world.listings.ensure, inner.inode)
+                with trio.fail_after(5):
+                    while not lists(cloud, b"old/inner"):
+                        await trio.sleep(0.001)
+                await trio.sleep(0.01)
+                assert lists(cloud, b"new/inner") == 0, "it waits until it is known where the folder is"
+                await world.tree.record_moved(folder, Place(ROOT, b"new"))
+        assert world.tree.child(inner.inode, b"file") is not None
+
+
+async def test_folders_that_need_another_look_are_due(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    for path in (b"a/one", b"b/two"):
+        cloud.put(path, body(10))
+    async with open_world() as world:
+        await world.listings.list_folder(ROOT)
+        one, two = (await world.node(b"a")).inode, (await world.node(b"b")).inode
+        assert {one, two} <= world.listings.due()
+        await world.listings.list_folder(one)
+        await world.listings.list_folder(two)
+        assert not {one, two} & world.listings.due()
+        cloud.remove(b"a/one")
+        await world.listings.list_folder(one)
+        assert one in world.listings.due()
+        cloud.put(b"a/one", body(10))
+        await world.listings.list_folder(one)
+        assert one not in world.listings.due()

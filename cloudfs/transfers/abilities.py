@@ -1,0 +1,69 @@
+"""What the server was found to do with writes: probed once, and remembered across mounts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+
+import trio
+
+from cloudfs.clouds.base import Capabilities, Cloud
+from cloudfs.database.settings import Settings
+from cloudfs.model.errors import AccessRefused, Unauthorized
+
+log = logging.getLogger(__name__)
+
+
+def known_abilities(settings: Settings, url: str) -> Capabilities | None:
+    """What an earlier mount found out about the server behind `url`; None where none asked."""
+    stored = settings.get(_key(url))
+    if stored is None:
+        return None
+    facts = json.loads(str(stored))
+    fields = {field.name for field in dataclasses.fields(Capabilities)}
+    return Capabilities(**{name: value for name, value in facts.items() if name in fields})
+
+
+class Abilities:
+    """Sees to it that nothing is written to a server of which nobody knows how it treats writes.
+
+    url: the cloud's; what was found out is kept under it, as another server may behave in another way.
+    """
+
+    def __init__(self, cloud: Cloud, settings: Settings, url: str) -> None:
+        self._cloud = cloud
+        self._settings = settings
+        self._key = _key(url)
+        self._lock = trio.Lock()
+        self._refusal: AccessRefused | None = None
+
+    async def learn(self) -> None:
+        """Return once it is known how the server treats writes; at once where it was.
+
+        Raises AccessRefused, until the next mount without asking again, where the server takes no writes
+        at all (403); after any other failure the next call asks again.
+        """
+        async with self._lock:
+            if self._refusal is not None:
+                raise AccessRefused(self._refusal.reason, status=self._refusal.status)
+            if self._is_known():
+                return
+            try:
+                found = await self._cloud.probe_writes()
+            except Unauthorized:
+                raise
+            except AccessRefused as refusal:
+                log.warning("the cloud takes no changes: %s", refusal.reason)
+                self._refusal = refusal
+                raise
+            await self._settings.set(self._key, json.dumps(dataclasses.asdict(found)))
+
+    def _is_known(self) -> bool:
+        found = self._cloud.capabilities
+        return found.conditional_writes is not None and found.whole_writes is not None
+
+
+def _key(url: str) -> str:
+    return f"abilities of {hashlib.sha256(url.encode()).hexdigest()}"

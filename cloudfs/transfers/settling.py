@@ -1,0 +1,225 @@
+"""What was asked of the cloud and not answered: asked for, instead of being taken for lost or for done.
+
+DESIGN 8.14. An answer is lost when the network fails after the request went out, or when the daemon ends
+before it comes. Then the cloud may hold what was sent, and only its own word tells.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+
+from cloudfs.cache.content import Content
+from cloudfs.cache.store import Store
+from cloudfs.clouds.base import Cloud
+from cloudfs.database.intents import Intent
+from cloudfs.model.entry import RemoteEntry, RemotePath, Version
+from cloudfs.model.enums import Kind
+from cloudfs.model.errors import (
+    CloudfsError,
+    ContentNotFound,
+    NetworkUnavailable,
+    NotFound,
+    VersionChanged,
+)
+from cloudfs.model.node import Node
+from cloudfs.transfers.digest import cloud_digest
+from cloudfs.transfers.retry import retried
+from cloudfs.tree.tree import Tree
+
+log = logging.getLogger(__name__)
+
+PUT: Final = "put"  # the operations of intents
+MOVE: Final = "move"
+
+_SHARE_OF_PATIENCE = 0.8
+
+
+class Settling:
+    """Keeps the intents, and settles those whose answer did not come.
+
+    Invariant: an inode has one intent at most, in the database and in `_open` alike; one that `begin` made
+    ends by `uploaded`, `moved`, `refused` or `settle`.
+    """
+
+    def __init__(self, tree: Tree, store: Store, cloud: Cloud, *, timeout_s: float) -> None:
+        self._tree = tree
+        self._store = store
+        self._cloud = cloud
+        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._open: dict[int, Intent] | None = None
+        self._asking: set[int] = set()
+
+    # --- what is asked ---
+
+    @asynccontextmanager
+    async def asking(self, inode: int) -> AsyncIterator[None]:
+        """The cloud is being asked to change an entry: no listing of this time says anything of it, and
+        its row stays. What nobody needs any more goes at the end.
+
+        ValueError where it is asked already.
+        """
+        if inode in self._asking:
+            raise ValueError(f"inode {inode} is being sent already")
+        self._asking.add(inode)
+        try:
+            with self._tree.sending(inode):
+                yield
+        finally:
+            self._asking.discard(inode)
+            with trio.CancelScope(shield=True):
+                await self._let_go(inode)
+
+    def is_asked(self, inode: int) -> bool:
+        """Whether the cloud is being asked to change it at this moment."""
+        return inode in self._asking
+
+    async def begin(self, intent: Intent) -> None:
+        """Make it durable that something is about to be asked of the cloud."""
+        await self._tree.begin_intent(intent)
+        self._intents[intent.inode] = intent
+
+    async def refused(self, inode: int) -> None:
+        """The cloud positively did not do it."""
+        await self._tree.end_intent(inode)
+        self._intents.pop(inode, None)
+
+    async def uploaded(self, intent: Intent, version: Version, content: Content | None) -> None:
+        """The cloud has what was sent, as this version. content: the cache's, where it still has one."""
+        inode = intent.inode
+        also = _nothing if content is None else self._store.uploaded_row(content, version, intent.generation)
+        await self._tree.record_uploaded(inode, intent.generation, version, intent.place, also)
+        self._intents.pop(inode, None)
+        if content is not None:
+            self._store.note_uploaded(content, version, is_clean=self._is_sent(inode))
+
+    async def moved(self, intent: Intent) -> None:
+        """The cloud has the entry in its new place, and no longer what it replaced there."""
+        await self._tree.record_moved(intent.inode, intent.place)
+        self._intents.pop(intent.inode, None)
+
+    def is_open(self, inode: int) -> bool:
+        """Whether something was asked for this entry and not answered."""
+        return inode in self._intents
+
+    # --- what became of it ---
+
+    async def settle_all(self) -> dict[int, CloudfsError]:
+        """Settle all that is open and that nobody waits for; returns what could not be, by inode.
+
+        Once one of them meets no network the rest is left alone.
+        """
+        failures: dict[int, CloudfsError] = {}
+        for inode in [inode for inode in self._intents if inode not in self._asking]:
+            try:
+                async with self.asking(inode):
+                    await retried(partial(self.settle, inode), self._patience_s)
+            except NetworkUnavailable as error:
+                failures[inode] = error
+                break
+            except CloudfsError as error:
+                failures[inode] = error
+        return failures
+
+    async def settle(self, inode: int) -> bool:
+        """Whether the cloud did what was last asked for an entry; it is recorded then, and else has ended.
+
+        To be called while `asking`. Asks once. Raises what kept the cloud from answering; it stays open
+        then.
+        """
+        intent = self._intents.get(inode)
+        if intent is None:
+            return False
+        done = await self._look(intent)
+        with trio.CancelScope(shield=True):
+            if done is None:
+                await self.refused(inode)
+                return False
+            log.info("inode %d: an answer was lost, and the cloud had done what was asked", inode)
+            if intent.operation == MOVE:
+                await self.moved(intent)
+            else:
+                await self._record_upload(intent, done.version)
+        return True
+
+    # --- inside ---
+
+    async def _let_go(self, inode: int) -> None:
+        """Drop an entry that was removed here and in the cloud, unless a program still has it open."""
+        try:
+            node = self._tree.node(inode)
+        except NotFound:
+            return
+        if node.parent is not None or node.home is not None:
+            return
+        if not (self._tree.is_held(inode) or self._store.is_in_use(inode)):
+            await self._tree.forget_unlinked(inode)
+            await self._store.forget(inode)
+
+    @property
+    def _intents(self) -> dict[int, Intent]:
+        if self._open is None:
+            self._open = {intent.inode: intent for intent in self._tree.intents()}
+        return self._open
+
+    async def _look(self, intent: Intent) -> RemoteEntry | None:
+        """What was asked for, if the cloud has it."""
+        try:
+            node = self._tree.node(intent.inode)
+            target = self._tree.place_path(intent.place)
+            entry = await self._cloud.stat(target)
+        except NotFound:
+            return None
+        if intent.operation == MOVE:
+            return entry if await self._has_moved(node, entry) else None
+        return entry if await self._is_ours(intent, target, entry) else None
+
+    async def _has_moved(self, node: Node, entry: RemoteEntry) -> bool:
+        """Whether an entry left its old place, and what is in the new one may be it."""
+        if entry.kind is not node.kind:
+            return False
+        if not node.is_folder and (node.version is None or node.version.size != entry.size):
+            return False
+        try:
+            await self._cloud.stat(self._tree.remote_path(node.inode))
+        except NotFound:
+            return True
+        return False
+
+    async def _is_ours(self, intent: Intent, path: RemotePath, entry: RemoteEntry) -> bool:
+        if entry.kind is not Kind.FILE or entry.size != intent.size:
+            return False
+        base = intent.base
+        if base is not None and base.etag is not None and base.opaque_tag == entry.version.opaque_tag:
+            return False
+        try:
+            return await cloud_digest(self._cloud, path, entry) == intent.sha256
+        except (VersionChanged, ContentNotFound):
+            return False  # another one was there in the meantime: what was sent is gone again
+
+    async def _record_upload(self, intent: Intent, version: Version) -> None:
+        node = self._tree.node(intent.inode)
+        if node.parent is None:
+            await self.uploaded(intent, version, None)
+            return
+        content = await self._store.open(node.inode, node.version)
+        try:
+            await self.uploaded(intent, version, content)
+        finally:
+            await self._store.close(content)
+
+    def _is_sent(self, inode: int) -> bool:
+        try:
+            return not self._tree.node(inode).is_modified
+        except NotFound:
+            return False
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """No work of another table: the cache has nothing of the file."""
