@@ -36,9 +36,10 @@ class Capabilities:
     """What the server was found to do; None where nobody asked yet.
 
     ranges: answers 206 to a Range request.
-    conditional_writes: PUT and DELETE with a stale If-Match, and PUT with If-None-Match: * on what
-    exists, are refused with 412.
-    conditional_moves: so is MOVE onto what exists, with Overwrite: F or a stale tag in If.
+    conditional_writes: PUT with a stale If-Match, and with If-None-Match: * on what exists, is refused
+    with 412.
+    conditional_moves: so is MOVE onto a file or folder, with Overwrite: F or a stale tag in If.
+    conditional_deletes: so is DELETE of a file or folder, with a stale If-Match.
     whole_writes: nobody sees the body of a PUT before it is complete, nor keeps one that was cut.
     quota: tells the space used and available.
     folder_tags: a folder's tag changes with anything below it.
@@ -48,6 +49,7 @@ class Capabilities:
     ranges: bool | None = None
     conditional_writes: bool | None = None
     conditional_moves: bool | None = None
+    conditional_deletes: bool | None = None
     whole_writes: bool | None = None
     quota: bool | None = None
     folder_tags: bool | None = None

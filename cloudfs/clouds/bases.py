@@ -41,11 +41,20 @@ class Bases:
             raise PreconditionFailed("the cloud holds another version")
         return now.version
 
+    async def check(self, path: RemotePath, tag: str | None) -> None:
+        """PreconditionFailed where anything else is there than what has this tag (None: than nothing)."""
+        if await self._tag_now(path) != tag:
+            raise PreconditionFailed("the cloud got another version meanwhile")
+
     async def is_still(self, path: RemotePath, tag: str) -> bool:
         """Whether what is there has this very tag. Then a 412 to a condition on it said nothing: the
         server does not understand the condition."""
+        return await self._tag_now(path) == tag
+
+    async def _tag_now(self, path: RemotePath) -> str | None:
+        """None where nothing is there; what is there without a tag has an empty one."""
         try:
             now = await self._propfind.stat(path)
         except NotFound:
-            return False
-        return now.version.etag == tag
+            return None
+        return now.version.etag or ""

@@ -25,7 +25,7 @@ from cloudfs.clouds.base import Lane
 from cloudfs.clouds.lanes import Lanes
 from cloudfs.clouds.names import origin_of
 from cloudfs.clouds.statuses import Meanings, error_for, read_retry_after
-from cloudfs.clouds.transport import open_pool
+from cloudfs.clouds.transport import OnePiece, close_body, open_pool
 from cloudfs.model.enums import CloudState
 from cloudfs.model.errors import (
     CloudfsError,
@@ -226,7 +226,7 @@ class Http:
             try:
                 answer = Answer(await self._ask(method, url, headers, body, patience_s))
             finally:
-                await _close(body)
+                await close_body(body)
             try:
                 await self._judge(method, answer, expect, meanings)
                 yield answer
@@ -300,8 +300,8 @@ class Http:
             request = self._client.build_request(method, url, headers=headers, content=body)
         except httpx.InvalidURL as error:
             raise NameRefused(f"the name makes no URL: {error}") from error
+        request.stream = _RequestBody(body or b"")
         if isinstance(body, AsyncIterator):
-            request.stream = _StreamedBody(body)
             request.extensions["timeout"]["read"] = self._timeout_s + patience_s
         try:
             return await self._client.send(request, stream=True)
@@ -346,22 +346,15 @@ class Http:
             self._on_state(state)
 
 
-class _StreamedBody(httpx.AsyncByteStream):
+class _RequestBody(httpx.AsyncByteStream):
     """A body as httpcore takes it: not by the generator that httpx puts around one, which would be left to
     the garbage collector when an answer comes early, of which trio warns."""
 
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
+    def __init__(self, body: bytes | AsyncIterator[bytes]) -> None:
         self._body = body
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._body
-
-
-async def _close(body: bytes | AsyncIterator[bytes] | None) -> None:
-    """End a body that was not sent to its end."""
-    if isinstance(body, AsyncGenerator):
-        with trio.CancelScope(shield=True):
-            await body.aclose()
+        return OnePiece(self._body) if isinstance(self._body, bytes) else self._body
 
 
 class _Transport(httpx.AsyncHTTPTransport):

@@ -14,14 +14,13 @@ from cloudfs.clouds.locks import Locks
 from cloudfs.clouds.odd_names import OddNames
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.clouds.site import Site
-from cloudfs.clouds.statuses import Meanings
+from cloudfs.clouds.statuses import NAME_MEANINGS, Meanings
 from cloudfs.clouds.taken import TakenNames
 from cloudfs.model.entry import RemotePath, Version
 from cloudfs.model.enums import Kind
-from cloudfs.model.errors import AlreadyExists, CloudfsError, NameRefused, NotFound, PreconditionFailed
+from cloudfs.model.errors import AlreadyExists, CloudfsError, NotFound, PreconditionFailed
 
-_MEANINGS: Meanings = {400: NameRefused, 409: NotFound, 422: NameRefused}
-_NEW_MEANINGS: Meanings = {**_MEANINGS, 412: AlreadyExists}
+_NEW_MEANINGS: Meanings = {**NAME_MEANINGS, 412: AlreadyExists}
 
 
 class Moves:
@@ -46,7 +45,10 @@ class Moves:
             raise await self._taken.explain(target, error) from error
 
     async def onto(self, source: RemotePath, target: RemotePath, replaces: Version) -> None:
-        """Replace this very version of a file by another file: PreconditionFailed, NotFound (the source)."""
+        """Replace this very version of a file by another file: PreconditionFailed, NotFound (the source).
+
+        Where nothing is left to be replaced, some servers move it all the same (WsgiDAV).
+        """
         await self._odd.check(target)
         try:
             tag = await self._bases.tag(target, replaces)
@@ -63,7 +65,7 @@ class Moves:
             return False
         guard = {"Overwrite": "T", **self._site.condition(target, f"[{tag}]")}
         try:
-            await self._move(source, target, Kind.FILE, guard, _MEANINGS)
+            await self._move(source, target, Kind.FILE, guard, NAME_MEANINGS)
         except PreconditionFailed:
             if not await self._bases.is_still(target, tag):
                 raise
@@ -74,7 +76,7 @@ class Moves:
     async def _onto_locked(self, source: RemotePath, target: RemotePath, replaces: Version) -> None:
         async with self._locks.hold(target) as held:
             await self._bases.compare(target, replaces)
-            await self._move(source, target, Kind.FILE, {"Overwrite": "T", **held}, _MEANINGS)
+            await self._move(source, target, Kind.FILE, {"Overwrite": "T", **held}, NAME_MEANINGS)
 
     async def _move(
         self,

@@ -11,6 +11,7 @@ import re
 from cloudfs.clouds.base import Lane
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.clouds.site import Site
+from cloudfs.clouds.statuses import NAME_MEANINGS
 from cloudfs.clouds.temporaries import Temporaries
 from cloudfs.model.entry import RemotePath
 from cloudfs.model.errors import CloudfsError, NameRefused
@@ -40,10 +41,18 @@ class OddNames:
 
     async def _is_kept(self, folder: RemotePath, odd: bytes) -> bool:
         reserve = self._temporaries.reserve
-        # A name that is cut becomes the source's own: then nothing is moved.
-        async with reserve(folder) as source, reserve(folder, source.name + odd + b"-") as target:
+        async with (
+            reserve(folder) as cut,  # what the target's name may become, as may the source's
+            reserve(folder, cut.name + b"-") as source,
+            reserve(folder, cut.name + odd + b"-") as target,
+        ):
             async with self._site.http.request(
-                "PUT", self._site.url(source.path), lane=Lane.METADATA, expect=(200, 201, 204), body=b"1"
+                "PUT",
+                self._site.url(source.path),
+                lane=Lane.METADATA,
+                expect=(200, 201, 204),
+                body=b"1",
+                meanings=NAME_MEANINGS,
             ):
                 pass
             destination = {"Destination": self._site.url(target.path), "Overwrite": "F"}

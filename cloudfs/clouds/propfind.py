@@ -16,6 +16,7 @@ from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     CloudfsError,
     NetworkUnavailable,
+    NotAFolder,
     NotEmpty,
     NotFound,
     ServerError,
@@ -40,7 +41,7 @@ class Propfind:
 
     async def list_folder(self, path: RemotePath) -> FolderListing:
         """Cloud.list_folder."""
-        listing = await self._propfind(path, "1", self._entry_properties())
+        listing = await self._list(path)
         await self._ask_for_sizes(path, listing)
         found = listing.listing()
         self._has_file_ids = found.folder.file_id is not None or any(e.file_id for e in found.entries)
@@ -73,7 +74,7 @@ class Propfind:
     async def check_empty(self, path: RemotePath) -> None:
         """NotFound, NotAFolder; NotEmpty where a folder holds anything but temporaries that are ours, or
         that somebody has given up long ago."""
-        listing = await self._propfind(path, "1", self._entry_properties())
+        listing = await self._list(path)
         found = listing.listing()
         in_use = [name for name, at in listing.temporaries.items() if self._temporaries.is_in_use(name, at)]
         if found.entries or found.left_out or listing.sizeless or in_use:
@@ -86,6 +87,15 @@ class Propfind:
         is_told = quota != Quota(None, None)
         self._site.learn(quota=is_told)
         return quota if is_told else None
+
+    async def _list(self, path: RemotePath) -> ListingBuilder:
+        try:
+            return await self._propfind(path, "1", self._entry_properties())
+        except CloudfsError as error:
+            # So Apache answers to a file that is named as a folder.
+            if error.status == 400 and (await self.stat(path)).kind is Kind.FILE:
+                raise NotAFolder("it is a file", status=400) from error
+            raise
 
     def _entry_properties(self) -> str:
         # Where no file has an id, asking would only add a "not found" to every entry.

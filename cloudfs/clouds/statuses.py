@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from cloudfs.clouds.properties import read_date
 from cloudfs.model.errors import (
     AccessRefused,
+    AlreadyExists,
     CloudfsError,
     CloudStorageFull,
     FileTooLarge,
@@ -24,6 +25,9 @@ from cloudfs.model.errors import (
 MAX_RETRY_AFTER_S = 24 * 3600.0
 
 Meanings = Mapping[int, type[CloudfsError]]
+
+# What a refusal says of a new name. A 409 may also mean that something else is there (clouds/taken).
+NAME_MEANINGS: Meanings = {400: NameRefused, 405: AlreadyExists, 409: NotFound, 422: NameRefused}
 
 _MEANINGS: Meanings = {
     401: Unauthorized,

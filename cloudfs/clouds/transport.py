@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
+import trio
 
 from cloudfs.model.errors import CloudfsError
 
@@ -88,6 +89,26 @@ class Backend(httpcore.TrioBackend):
     ) -> httpcore.AsyncNetworkStream:
         stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
         return Stream(stream)
+
+
+class OnePiece(AsyncIterator[bytes]):
+    """A request's body that is no stream: one piece, or none."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __anext__(self) -> bytes:
+        data, self._data = self._data, b""
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+
+async def close_body(body: bytes | AsyncIterator[bytes] | None) -> None:
+    """End a request's body that may not have been sent to its end."""
+    if isinstance(body, AsyncGenerator):
+        with trio.CancelScope(shield=True):
+            await body.aclose()
 
 
 def open_pool(url: str, max_connections: int, ca_file: Path | None) -> httpcore.AsyncConnectionPool:

@@ -17,16 +17,14 @@ from cloudfs.clouds.odd_names import OddNames
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.clouds.reads import Reads
 from cloudfs.clouds.site import Site
-from cloudfs.clouds.statuses import Meanings
+from cloudfs.clouds.statuses import NAME_MEANINGS
 from cloudfs.clouds.taken import TakenNames
 from cloudfs.clouds.temporaries import Temporaries
 from cloudfs.clouds.write_probe import WriteProbe
 from cloudfs.clouds.writes import Upload, Writes
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import CloudState, Kind
-from cloudfs.model.errors import AlreadyExists, CloudfsError, NameRefused, NotFound, WrongContent
-
-_FOLDER_MEANINGS: Meanings = {400: NameRefused, 405: AlreadyExists, 409: NotFound, 422: NameRefused}
+from cloudfs.model.errors import CloudfsError, WrongContent
 
 
 class WebDav:
@@ -132,7 +130,7 @@ class WebDav:
                 self._site.url(path, is_folder=True),
                 lane=Lane.METADATA,
                 expect=(201,),
-                meanings=_FOLDER_MEANINGS,
+                meanings=NAME_MEANINGS,
             ):
                 pass
         except CloudfsError as error:

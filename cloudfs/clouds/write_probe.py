@@ -13,6 +13,7 @@ import trio
 from cloudfs.clouds.base import Capabilities, Lane
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.clouds.site import Site
+from cloudfs.clouds.statuses import NAME_MEANINGS
 from cloudfs.clouds.temporaries import Temporaries
 from cloudfs.model.entry import RemotePath
 from cloudfs.model.errors import CloudfsError
@@ -51,28 +52,48 @@ class WriteProbe:
 
     async def _probe(self, folder: RemotePath) -> None:
         reserve = self._temporaries.reserve
-        async with reserve(folder) as one, reserve(folder) as other, reserve(folder) as third:
-            await self._put(one.path)
-            await self._put(other.path)
-            moves = await self._refuses_moves(other.path, one.path)
-            whole = await self._keeps_whole(third.path)
-            writes = await self._refuses_writes(one.path)
-        self._site.learn(conditional_writes=writes, conditional_moves=moves, whole_writes=whole)
+        async with (
+            reserve(folder) as file,
+            reserve(folder) as other,
+            reserve(folder) as doomed,
+            reserve(folder) as inner,
+        ):
+            for each in (file, other, doomed):
+                await self._make("PUT", each.path, b"1")
+            await self._make("MKCOL", inner.path, None)
+            self._site.learn(
+                conditional_writes=await self._refuses_writes(file.path),
+                conditional_deletes=await self._refuses_deletes(doomed.path, inner.path),
+                conditional_moves=await self._refuses_moves(other.path, file.path, inner.path),
+            )
+        async with reserve(folder) as torso:
+            self._site.learn(whole_writes=await self._keeps_whole(torso.path))
+
+    # A question may destroy what it is about; of nothing, the next answer is no 412 either.
 
     async def _refuses_writes(self, path: RemotePath) -> bool:
-        """Whether all of If-None-Match: * and If-Match are kept to. It may replace or remove the file."""
-        return (
-            await self._refuses("PUT", path, {"If-None-Match": "*"}, b"2")
-            and await self._refuses("PUT", path, {"If-Match": _STALE}, b"3")
-            and await self._refuses("DELETE", path, {"If-Match": _STALE})
+        return await self._refuses("PUT", path, {"If-None-Match": "*"}, b"2") and await self._refuses(
+            "PUT", path, {"If-Match": _STALE}, b"3"
         )
 
-    async def _refuses_moves(self, source: RemotePath, target: RemotePath) -> bool:
-        destination = {"Destination": self._site.url(target)}
-        stale = self._site.condition(target, f"[{_STALE}]")
-        return await self._refuses("MOVE", source, {**destination, "Overwrite": "F"}) and await self._refuses(
-            "MOVE", source, {**destination, **stale, "Overwrite": "T"}
+    async def _refuses_deletes(self, file: RemotePath, folder: RemotePath) -> bool:
+        """WsgiDAV passes over conditions on folders, and would remove all that is in one."""
+        stale = {"If-Match": _STALE}
+        return await self._refuses("DELETE", file, stale) and await self._refuses("DELETE", folder, stale)
+
+    async def _refuses_moves(self, source: RemotePath, file: RemotePath, folder: RemotePath) -> bool:
+        """So it does for a MOVE onto one."""
+        return (
+            await self._refuses("MOVE", source, self._destination(file) | {"Overwrite": "F"})
+            and await self._refuses("MOVE", source, self._destination(file) | self._stale(file))
+            and await self._refuses("MOVE", source, self._destination(folder) | self._stale(folder))
         )
+
+    def _destination(self, path: RemotePath) -> dict[str, str]:
+        return {"Destination": self._site.url(path), "Overwrite": "T"}
+
+    def _stale(self, path: RemotePath) -> dict[str, str]:
+        return self._site.condition(path, f"[{_STALE}]")
 
     async def _refuses(
         self, method: str, path: RemotePath, headers: Mapping[str, str], body: bytes | None = None
@@ -88,9 +109,14 @@ class WriteProbe:
         ) as answer:
             return answer.status == 412
 
-    async def _put(self, path: RemotePath) -> None:
+    async def _make(self, method: str, path: RemotePath, body: bytes | None) -> None:
         async with self._site.http.request(
-            "PUT", self._site.url(path), lane=Lane.METADATA, expect=_DONE, body=b"1"
+            method,
+            self._site.url(path, is_folder=body is None),
+            lane=Lane.METADATA,
+            expect=_DONE,
+            body=body,
+            meanings=NAME_MEANINGS,
         ):
             pass
 
@@ -127,4 +153,5 @@ class WriteProbe:
 
 
 def _is_known(known: Capabilities) -> bool:
-    return None not in (known.conditional_writes, known.conditional_moves, known.whole_writes)
+    conditional = (known.conditional_writes, known.conditional_moves, known.conditional_deletes)
+    return None not in (*conditional, known.whole_writes)

@@ -6,8 +6,10 @@ conditions or has no strong tag; and where a body in progress would be seen, a h
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+import trio
 
 from cloudfs.clouds.base import Lane
 from cloudfs.clouds.bases import Bases
@@ -17,25 +19,29 @@ from cloudfs.clouds.moves import Moves
 from cloudfs.clouds.properties import read_date, read_tag
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.clouds.site import Site
-from cloudfs.clouds.statuses import Meanings
+from cloudfs.clouds.statuses import NAME_MEANINGS
 from cloudfs.clouds.taken import TakenNames
 from cloudfs.clouds.temporaries import Temporaries
+from cloudfs.clouds.transport import close_body
 from cloudfs.model.entry import RemotePath, Version
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     AlreadyExists,
     CloudfsError,
-    NameRefused,
     NotFound,
     PreconditionFailed,
     ServerError,
 )
 
+# Apache and WsgiDAV look at conditions before they take the body, and never again: of two long uploads with
+# the same base both would be taken, the later over the other. Before the last piece of a body of this size
+# or more it is asked once more. Of a smaller one that would be most of the work.
+LONG_BYTES = 1024 * 1024
+LOOK_S = 5.0  # there may be no second connection to ask by
+
 _NS = 1_000_000_000
 _SLOW_BYTES_S = 1_000_000  # an upload at this rate keeps its lock to the end
 _DIGEST_BYTES_S = 20_000_000  # what a server may need for a body that it has already
-
-_PUT_MEANINGS: Meanings = {400: NameRefused, 405: AlreadyExists, 409: NotFound, 422: NameRefused}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class Writes:
         if not (known.whole_writes and known.conditional_writes):
             return await self._by_move(path, upload, None)
         try:
-            return await self._put(path, upload, {"If-None-Match": "*"})
+            return await self._put(path, self._watched(path, upload, None), {"If-None-Match": "*"})
         except CloudfsError as error:
             cause = await self._taken.explain(path, error)
             if isinstance(cause, AlreadyExists) and error.status == 412:
@@ -110,7 +116,7 @@ class Writes:
 
     async def delete(self, path: RemotePath, base: Version) -> None:
         """A file of this very version: PreconditionFailed, NotFound."""
-        tag = await self._bases.tag(path, base) if self._site.capabilities.conditional_writes else None
+        tag = await self._bases.tag(path, base) if self._site.capabilities.conditional_deletes else None
         if tag is None or not await self._delete_tagged(path, tag):
             async with self._locks.hold(path) as held:
                 await self._bases.compare(path, base)
@@ -125,7 +131,7 @@ class Writes:
 
     async def _put_tagged(self, path: RemotePath, upload: Upload, tag: str) -> Version:
         try:
-            return await self._put(path, upload, {"If-Match": tag})
+            return await self._put(path, self._watched(path, upload, tag), {"If-Match": tag})
         except PreconditionFailed:
             if await self._bases.is_still(path, tag):
                 # Its If-Match is of no use, and the body is spent: the next try goes another way.
@@ -147,12 +153,30 @@ class Writes:
             expect=(200, 201, 204),
             headers={**upload.headers(), **guard},
             body=upload.body,
-            meanings=_PUT_MEANINGS,
+            meanings=NAME_MEANINGS,
             patience_s=upload.size / _DIGEST_BYTES_S,
         ) as answer:
             version = upload.version(answer)
         # A strong tag says that just these bytes are there (RFC 9110 section 9.3.4).
         return version if version.is_strong else await self._ask(path, upload)
+
+    def _watched(self, path: RemotePath, upload: Upload, tag: str | None) -> Upload:
+        """An upload that breaks off where the cloud holds anything but `tag` (None: nothing) in the end."""
+        if upload.size < LONG_BYTES:
+            return upload
+        return replace(upload, body=self._watch(path, upload, tag))
+
+    async def _watch(self, path: RemotePath, upload: Upload, tag: str | None) -> AsyncGenerator[bytes, None]:
+        left = upload.size
+        try:
+            async for chunk in upload.body:
+                left -= len(chunk)
+                if left <= 0:
+                    with trio.move_on_after(LOOK_S):
+                        await self._bases.check(path, tag)
+                yield chunk
+        finally:
+            await close_body(upload.body)
 
     async def _ask(self, path: RemotePath, upload: Upload) -> Version:
         """What is there after a PUT that told no tag."""
@@ -176,12 +200,8 @@ class Writes:
 
     async def _delete_tagged(self, path: RemotePath, tag: str) -> bool:
         """False where the server does not understand the condition: nothing was removed."""
-        guard = {"If-Match": tag}
-        if self._site.capabilities.conditional_moves:
-            # WsgiDAV passes over If-Match where a folder is, and would remove all that is in it.
-            guard |= self._site.condition(path, f"[{tag}]")
         try:
-            await self._delete(path, guard)
+            await self._delete(path, {"If-Match": tag})
         except PreconditionFailed:
             if await self._bases.is_still(path, tag):
                 return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 import trio
 
-from cloudfs.clouds.base import Cloud
+from cloudfs.clouds.base import Capabilities, Cloud
 from cloudfs.clouds.http import Http
 from cloudfs.clouds.webdav import WebDav
 from cloudfs.model.entry import RemotePath
@@ -21,6 +21,29 @@ from tests.servers.scripted import Script, ScriptedServer
 from tests.servers.wsgidav import WsgiDav
 
 OLD_S = 1_700_000_000  # long enough ago for Apache's tags to be strong
+
+NAMES = [
+    b"with space",
+    b"100%",
+    b"50%25",
+    b"a#b",
+    b"what?",
+    b"a+b",
+    b"a&b",
+    b"a;b=c",
+    b"\"double\" and 'single'",
+    b"back\\slash",
+    b"<tag>",
+    b"colon:name",
+    b"~tilde",
+    b"...",
+    b" leading and trailing ",
+    "caf\u00e9".encode(),  # NFC
+    "cafe\u0301".encode(),  # NFD
+    "\u65e5\u672c\u8a9e \U0001f600".encode(),
+    b"n" * 255,
+    "\u00e9".encode() * 127,
+]
 
 OpenWebDav = Callable[..., Awaitable[WebDav]]
 
@@ -56,19 +79,32 @@ class Directory:
             return file.read()
 
 
+async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
 @dataclass(frozen=True)
 class Subject:
     cloud: Cloud
     outside: Outside
 
 
+@pytest.fixture(autouse=True)
+def settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers on this machine show at once what a probe waits for."""
+    monkeypatch.setattr("cloudfs.clouds.write_probe.SETTLE_S", 0.05)
+
+
 @pytest.fixture
 def open_webdav(nursery: trio.Nursery) -> OpenWebDav:
-    """Builds a running WebDav for a URL; keywords go to Http."""
+    """Builds a running WebDav for a URL; other keywords go to Http."""
 
-    async def build(url: str, **options: object) -> WebDav:
+    async def build(
+        url: str, known: Capabilities | None = None, mount_id: str | None = None, **options: object
+    ) -> WebDav:
         http = Http(url, **{"timeout_s": 6.0, **options})  # type: ignore[arg-type]
-        cloud = WebDav(url, http)
+        cloud = WebDav(url, http, known=known, mount_id=mount_id)
         await nursery.start(cloud.run)
         return cloud
 

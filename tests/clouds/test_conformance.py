@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from cloudfs.clouds.base import Cloud, Lane
 from cloudfs.model.entry import RemotePath, Version
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
-    AlreadyExists,
     ContentNotFound,
     NameRefused,
     NotFound,
-    PreconditionFailed,
     VersionChanged,
 )
-from tests.clouds.conftest import Subject
-
-NAMES = [
-    b"with space",
-    b"100%",
-    b"50%25",
-    b"a#b",
-    b"what?",
-    b"a+b",
-    b"a&b",
-    b"a;b=c",
-    b"\"double\" and 'single'",
-    b"back\\slash",
-    b"<tag>",
-    b"colon:name",
-    b"~tilde",
-    b"...",
-    b" leading and trailing ",
-    "caf\u00e9".encode(),  # NFC
-    "cafe\u0301".encode(),  # NFD
-    "\u65e5\u672c\u8a9e \U0001f600".encode(),
-    b"n" * 255,
-    "\u00e9".encode() * 127,
-]
+from tests.clouds.conftest import NAMES, Subject
 
 
 async def read(cloud: Cloud, path: RemotePath, version: Version, start: int, stop: int) -> bytes:
@@ -48,11 +21,6 @@ async def read(cloud: Cloud, path: RemotePath, version: Version, start: int, sto
         body = b"".join([chunk async for chunk in content.chunks()])
         assert content.stop - content.start == len(body)
         return body[start - content.start : stop - content.start]
-
-
-async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
 
 
 async def test_a_listing_shows_files_and_folders(subject: Subject) -> None:
@@ -136,86 +104,6 @@ async def test_another_version_is_never_read(subject: Subject) -> None:
 async def test_content_that_is_gone(subject: Subject) -> None:
     with pytest.raises(ContentNotFound):
         await read(subject.cloud, b"gone", Version('"x"', None, 4), 0, 4)
-
-
-async def test_write_makes_and_replaces(subject: Subject) -> None:
-    subject.outside.put(b"old", b"first")
-    base = (await subject.cloud.stat(b"old")).version
-    await subject.cloud.write(b"old", pieces(b"sec", b"ond"), 6, base)
-    assert subject.outside.content(b"old") == b"second"
-    await subject.cloud.write(b"new", pieces(b"made"), 4, None)
-    assert subject.outside.content(b"new") == b"made"
-
-
-async def test_write_never_overwrites_what_it_does_not_know(subject: Subject) -> None:
-    subject.outside.put(b"f", b"first")
-    base = (await subject.cloud.stat(b"f")).version
-    with pytest.raises(PreconditionFailed):
-        await subject.cloud.write(b"f", pieces(b"mine"), 4, None)
-    subject.outside.put(b"f", b"other")
-    with pytest.raises(PreconditionFailed):
-        await subject.cloud.write(b"f", pieces(b"mine"), 4, base)
-    with pytest.raises(PreconditionFailed):
-        await subject.cloud.write(b"missing", pieces(b"mine"), 4, base)
-    assert subject.outside.content(b"f") == b"other"
-
-
-async def test_a_version_that_write_returns_is_the_one_listed(subject: Subject) -> None:
-    version = await subject.cloud.write(b"f", pieces(b"made"), 4, None)
-    listed = (await subject.cloud.stat(b"f")).version
-    assert version is None or version.is_same_as(listed)
-
-
-async def test_folders_are_made_once(subject: Subject) -> None:
-    await subject.cloud.make_folder(b"a")
-    await subject.cloud.make_folder(b"a/b c")
-    assert [e.name for e in (await subject.cloud.list_folder(b"a")).entries] == [b"b c"]
-    with pytest.raises(AlreadyExists):
-        await subject.cloud.make_folder(b"a")
-    with pytest.raises(NotFound):
-        await subject.cloud.make_folder(b"missing/b")
-
-
-async def test_delete_takes_only_the_version_it_names(subject: Subject) -> None:
-    subject.outside.put(b"f", b"first")
-    base = (await subject.cloud.stat(b"f")).version
-    subject.outside.put(b"f", b"other")
-    with pytest.raises(PreconditionFailed):
-        await subject.cloud.delete(b"f", base)
-    await subject.cloud.delete(b"f", (await subject.cloud.stat(b"f")).version)
-    with pytest.raises(NotFound):
-        await subject.cloud.stat(b"f")
-
-
-async def test_delete_of_a_folder_and_of_nothing(subject: Subject) -> None:
-    subject.outside.mkdir(b"d")
-    await subject.cloud.delete(b"d", None)
-    with pytest.raises(NotFound):
-        await subject.cloud.delete(b"d", None)
-
-
-async def test_move_renames_files_and_folders(subject: Subject) -> None:
-    subject.outside.put(b"d/f", b"abc")
-    await subject.cloud.move(b"d/f", b"d/g h%")
-    assert subject.outside.content(b"d/g h%") == b"abc"
-    await subject.cloud.move(b"d", b"e")
-    assert subject.outside.content(b"e/g h%") == b"abc"
-    with pytest.raises(NotFound):
-        await subject.cloud.move(b"missing", b"x")
-
-
-async def test_move_onto_a_taken_name(subject: Subject) -> None:
-    subject.outside.put(b"f", b"mine")
-    subject.outside.put(b"g", b"taken")
-    with pytest.raises(AlreadyExists):
-        await subject.cloud.move(b"f", b"g")
-    stale = (await subject.cloud.stat(b"g")).version
-    subject.outside.put(b"g", b"other")
-    with pytest.raises(PreconditionFailed):
-        await subject.cloud.move(b"f", b"g", replaces=stale)
-    assert subject.outside.content(b"g") == b"other"
-    await subject.cloud.move(b"f", b"g", replaces=(await subject.cloud.stat(b"g")).version)
-    assert subject.outside.content(b"g") == b"mine"
 
 
 async def test_a_path_that_leads_elsewhere_is_no_name(subject: Subject) -> None:

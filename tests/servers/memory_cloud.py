@@ -397,7 +397,10 @@ class MemoryCloud:
             raise NameRefused(f"{name!r}: {fault}", status=400)
         if self.refuses(name):
             raise NameRefused(f"the cloud cannot hold {name!r}", status=400)
-        return self._find(folder), name
+        node = self._find(folder)
+        if node.kind is not Kind.FOLDER:
+            raise NotFound(f"{folder!r} is no folder", status=409)
+        return node, name
 
     def _make_parents(self, path: RemotePath) -> tuple[_Node, bytes]:
         folder, _, name = path.rpartition(b"/")

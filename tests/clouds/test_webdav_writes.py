@@ -1,0 +1,434 @@
+"""Changes of a WebDav in detail: what it sends, what it makes of refusals, what it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from cloudfs.clouds.base import Capabilities, Cloud
+from cloudfs.clouds.http import Http
+from cloudfs.clouds.locks import Locks
+from cloudfs.clouds.site import Site
+from cloudfs.model.entry import RemotePath, Version
+from cloudfs.model.enums import Kind
+from cloudfs.model.errors import (
+    AccessRefused,
+    AlreadyExists,
+    CloudfsError,
+    CloudStorageFull,
+    FileTooLarge,
+    Locked,
+    NameRefused,
+    NetworkUnavailable,
+    NotEmpty,
+    NotFound,
+    PreconditionFailed,
+    ServerError,
+    TooManyRequests,
+    Unauthorized,
+)
+from tests.clouds.conftest import OLD_S, Directory, OpenScripted, OpenWebDav, pieces
+from tests.servers.apache import Apache
+from tests.servers.faults import Answer, IgnoreConditions, LoseAnswer, SeenRequest
+from tests.servers.odd_wsgidav import Oddities, OddWsgiDav
+from tests.servers.proxy import FaultProxy
+from tests.servers.scripted import FOLDER, file_properties, multistatus, resource, response
+
+KNOWN = Capabilities(
+    conditional_writes=True, conditional_moves=True, conditional_deletes=True, whole_writes=True
+)
+UNCONDITIONAL = Capabilities(
+    conditional_writes=False, conditional_moves=False, conditional_deletes=False, whole_writes=True
+)
+BASE = Version('"five"', None, 5)
+OpenOdd = Callable[[Oddities], OddWsgiDav]
+
+
+@pytest.fixture
+def open_odd(tmp_path: Path) -> Iterator[OpenOdd]:
+    """Starts one WsgiDAV with oddities."""
+    servers: list[OddWsgiDav] = []
+
+    def build(oddities: Oddities) -> OddWsgiDav:
+        server = OddWsgiDav(tmp_path, oddities)
+        server.__enter__()
+        servers.append(server)
+        return server
+
+    yield build
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+async def version(cloud: Cloud, path: RemotePath) -> Version:
+    return (await cloud.stat(path)).version
+
+
+# --- what is sent ---
+
+
+async def test_what_is_known_is_not_asked_for(open_scripted: OpenScripted, open_webdav: OpenWebDav) -> None:
+    server = await open_scripted(lambda _: response(201, ETag='"one"', X_OC_Mtime="accepted"))
+    cloud = await open_webdav(server.url, known=KNOWN)
+    assert await cloud.probe_writes() == KNOWN
+    mtime_ns = OLD_S * 1_000_000_000 + 123
+    made = await cloud.write(b"f", pieces(b"abc"), 3, None, mtime_ns=mtime_ns)
+    assert made == Version('"one"', OLD_S * 1_000_000_000, 3)
+    await cloud.write(b"f", pieces(b"abc"), 3, BASE)
+    assert [(seen.method, seen.target) for seen in server.seen] == [("PUT", "/f"), ("PUT", "/f")]
+    first, second = (seen.headers for seen in server.seen)
+    assert (first["if-none-match"], first["x-oc-mtime"]) == ("*", str(OLD_S))
+    assert "if-match" not in first
+    assert (second["if-match"], second["content-length"]) == ('"five"', "3")
+    assert not {"x-oc-mtime", "if-none-match", "transfer-encoding"} & set(second)
+
+
+async def test_without_a_tag_the_version_is_asked_for(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav
+) -> None:
+    entry = resource("/f", file_properties())
+    for etag in ('W/"weak"', None):
+        made = response(201) if etag is None else response(201, ETag=etag)
+
+        def script(request: SeenRequest, made: bytes = made) -> bytes:
+            return made if request.method == "PUT" else multistatus(entry)
+
+        server = await open_scripted(script)
+        cloud = await open_webdav(server.url, known=KNOWN)
+        assert await cloud.write(b"f", pieces(b"abcde"), 5, None) == BASE
+        with pytest.raises(ServerError):  # a torso
+            await cloud.write(b"f", pieces(b"abcdef"), 6, None)
+
+
+async def test_folders_are_named_as_such(open_scripted: OpenScripted, open_webdav: OpenWebDav) -> None:
+    server = await open_scripted(lambda _: response(201))
+    cloud = await open_webdav(server.url, known=KNOWN)
+    await cloud.move(b"a b", b"c d", kind=Kind.FOLDER)
+    (seen,) = server.seen
+    assert seen.target == "/a%20b/"
+    assert seen.headers["destination"] == server.url + "c%20d/"
+    assert seen.headers["overwrite"] == "F"
+
+
+# --- refusals ---
+
+
+PUT_REFUSALS = [
+    (400, NameRefused),
+    (401, Unauthorized),
+    (403, AccessRefused),
+    (404, NotFound),
+    (405, AlreadyExists),
+    (409, NotFound),
+    (412, PreconditionFailed),
+    (413, FileTooLarge),
+    (414, NameRefused),
+    (422, NameRefused),
+    (423, Locked),
+    (429, TooManyRequests),
+    (500, ServerError),
+    (502, ServerError),
+    (507, CloudStorageFull),
+]
+
+
+@pytest.mark.parametrize(("status", "cause"), PUT_REFUSALS)
+async def test_a_refused_write(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav, status: int, cause: type[CloudfsError]
+) -> None:
+    """The folder is there, and does not hold the name."""
+
+    def script(request: SeenRequest) -> bytes:
+        if request.method != "PROPFIND":
+            return response(status)
+        return multistatus(resource("/", FOLDER)) if request.target == "/" else response(404)
+
+    server = await open_scripted(script)
+    cloud = await open_webdav(server.url, known=KNOWN)
+    with pytest.raises(cause) as caught:
+        await cloud.write(b"f", pieces(b"abc"), 3, None)
+    assert type(caught.value) is cause
+    assert caught.value.status == status
+
+
+async def test_retry_after_reaches_who_writes(open_scripted: OpenScripted, open_webdav: OpenWebDav) -> None:
+    server = await open_scripted(lambda _: response(503, Retry_After="7"))
+    cloud = await open_webdav(server.url, known=KNOWN)
+    with pytest.raises(TooManyRequests) as caught:
+        await cloud.write(b"f", pieces(b"abc"), 3, None)
+    assert caught.value.retry_after == 7.0
+
+
+async def test_a_probe_that_is_refused_is_the_writes_own_refusal(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav
+) -> None:
+    server = await open_scripted(lambda _: response(507))
+    cloud = await open_webdav(server.url)
+    with pytest.raises(CloudStorageFull):
+        await cloud.write(b"d/f", pieces(b"abc"), 3, None)
+    assert cloud.capabilities.conditional_writes is None
+    assert {seen.target.rpartition("/")[0] for seen in server.seen} == {"/d"}
+    assert {seen.method for seen in server.seen} == {"PUT", "DELETE"}
+
+
+@pytest.mark.parametrize("method", ["PUT", "MKCOL", "MOVE"])
+async def test_a_name_that_differs_in_case_alone(
+    open_odd: OpenOdd, open_webdav: OpenWebDav, method: str
+) -> None:
+    server = open_odd(Oddities(folds_case=True))
+    cloud = await open_webdav(server.url, known=KNOWN)
+    (server.root / "Readme").write_bytes(b"theirs")
+    (server.root / "other").write_bytes(b"mine")
+    changes: dict[str, Callable[[], Awaitable[object]]] = {
+        "PUT": partial(cloud.write, b"README", pieces(b"mine"), 4, None),
+        "MKCOL": partial(cloud.make_folder, b"README"),
+        "MOVE": partial(cloud.move, b"other", b"README"),
+    }
+    with pytest.raises(NameRefused, match="case"):
+        await changes[method]()
+    assert (server.root / "Readme").read_bytes() == b"theirs"
+
+
+async def test_a_folder_with_somebodys_upload_in_it_is_not_empty(
+    open_odd: OpenOdd, open_webdav: OpenWebDav
+) -> None:
+    server = open_odd(Oddities(shows_torsos=True))
+    cloud = await open_webdav(server.url, mount_id="ours")
+    (server.root / "d").mkdir()
+    upload = server.root / "d" / f".cloudfs-{mark('theirs')}-{'0' * 16}"
+    upload.write_bytes(b"half")
+    with pytest.raises(NotEmpty):
+        await cloud.delete(b"d", None)
+    parked = server.root / "d" / ".cloudfs-moved-theirs-7"
+    os.utime(upload, (OLD_S, OLD_S))
+    parked.write_bytes(b"precious")
+    os.utime(parked, (OLD_S, OLD_S))
+    with pytest.raises(NotEmpty):
+        await cloud.delete(b"d", None)
+    parked.unlink()
+    await cloud.delete(b"d", None)  # given up long ago
+    assert not (server.root / "d").exists()
+
+
+# --- conditions of no use ---
+
+
+async def test_a_server_that_misreads_right_tags(open_odd: OpenOdd, open_webdav: OpenWebDav) -> None:
+    """Once a 412 is known to say nothing, a lock and a comparison do."""
+    server = open_odd(Oddities(misreads_tags=True, misreads_if=True))
+    (server.root / "f").write_bytes(b"first")
+    (server.root / "g").write_bytes(b"taken")
+    cloud = await open_webdav(server.url)
+    with pytest.raises(PreconditionFailed):  # the body is spent
+        await cloud.write(b"f", pieces(b"mine"), 4, await version(cloud, b"f"))
+    assert cloud.capabilities.conditional_writes is False
+    await cloud.write(b"f", pieces(b"mine"), 4, await version(cloud, b"f"))
+    await cloud.move(b"f", b"g", replaces=await version(cloud, b"g"))
+    assert (server.root / "g").read_bytes() == b"mine"
+    stale = await version(cloud, b"g")
+    (server.root / "g").write_bytes(b"theirs")
+    with pytest.raises(PreconditionFailed):
+        await cloud.delete(b"g", stale)
+    await cloud.delete(b"g", await version(cloud, b"g"))
+    assert os.listdir(server.root) == []
+
+
+async def test_a_server_that_stays_weak_is_waited_for_once(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav, autojump_clock: trio.testing.MockClock
+) -> None:
+    entry = resource("/f", file_properties({"getcontentlength": "5", "getetag": 'W/"five"'}))
+
+    def script(request: SeenRequest) -> bytes:
+        if request.method == "PROPFIND":
+            return multistatus(entry)
+        return response(200, Lock_Token="<t>") if request.method == "LOCK" else response(204)
+
+    server = await open_scripted(script)
+    cloud = await open_webdav(server.url, known=KNOWN)
+    began = trio.current_time()
+    for _ in range(3):
+        await cloud.write(b"f", pieces(b"abcde"), 5, Version('W/"five"', None, 5))
+    assert 1.0 < trio.current_time() - began < 2.0
+    methods = [seen.method for seen in server.seen]
+    assert methods.count("LOCK") == methods.count("UNLOCK") == methods.count("PUT") == 3
+    puts = [seen.headers for seen in server.seen if seen.method == "PUT"]
+    assert {put["if"] for put in puts} == {"</f> (<t>)"}
+
+
+async def test_apaches_first_second(apache: Apache, open_webdav: OpenWebDav) -> None:
+    (apache.root / "f").write_bytes(b"first")
+    (apache.root / "g").write_bytes(b"young")
+    (apache.root / "h").write_bytes(b"young too")
+    cloud = await open_webdav(apache.url, known=KNOWN)
+    base = await version(cloud, b"f")
+    assert not base.is_strong
+    (apache.root / "f").write_bytes(b"other")
+    with pytest.raises(PreconditionFailed):
+        await cloud.write(b"f", pieces(b"mine"), 4, base)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cloud.write, b"f", pieces(b"mine"), 4, await version(cloud, b"f"))
+        nursery.start_soon(cloud.delete, b"h", await version(cloud, b"h"))
+    (apache.root / "h").write_bytes(b"again young")
+    await cloud.move(b"h", b"g", replaces=await version(cloud, b"g"))
+    assert (apache.root / "f").read_bytes() == b"mine"
+    assert (apache.root / "g").read_bytes() == b"again young"
+    assert not (apache.root / "h").exists()
+
+
+# --- races ---
+
+
+async def test_of_two_writers_with_locks_one_wins(apache: Apache, open_webdav: OpenWebDav) -> None:
+    Directory(apache.root).put(b"f", b"first")
+    clouds = [await open_webdav(apache.url, known=UNCONDITIONAL) for _ in range(4)]
+    base = await version(clouds[0], b"f")
+    won: list[bytes] = []
+
+    async def write(number: int, cloud: Cloud) -> None:
+        content = b"by %d" % number
+        try:
+            await cloud.write(b"f", pieces(content), len(content), base)
+        except (PreconditionFailed, Locked):
+            return
+        won.append(content)
+
+    async with trio.open_nursery() as nursery:
+        for number, cloud in enumerate(clouds):
+            nursery.start_soon(write, number, cloud)
+    assert won == [(apache.root / "f").read_bytes()]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_long_upload_minds_what_came_meanwhile(
+    apache: Apache, open_webdav: OpenWebDav, is_new: bool
+) -> None:
+    """Apache looks at the condition before the body alone."""
+    outside = Directory(apache.root)
+    cloud = await open_webdav(apache.url, known=KNOWN)
+    base = None
+    if not is_new:
+        outside.put(b"f", b"first")
+        base = await version(cloud, b"f")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield bytes(1_000_000)
+        outside.put(b"f", b"theirs")
+        yield bytes(1_000_000)
+
+    with pytest.raises(PreconditionFailed):
+        await cloud.write(b"f", body(), 2_000_000, base)
+    assert (apache.root / "f").read_bytes() == b"theirs"
+    assert os.listdir(apache.root) == ["f"]
+
+
+async def test_a_long_upload_over_the_only_connection(
+    apache: Apache, open_webdav: OpenWebDav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudfs.clouds.writes.LOOK_S", 0.05)
+    cloud = await open_webdav(apache.url, known=KNOWN, max_connections=1)
+    assert (await cloud.write(b"f", pieces(bytes(2_000_000)), 2_000_000, None)).size == 2_000_000
+
+
+# --- what is left behind ---
+
+
+def mark(mount_id: str) -> str:
+    return hashlib.sha256(mount_id.encode()).hexdigest()[:12]
+
+
+async def test_what_a_crash_left_is_removed_by_its_own_mount_alone(
+    open_odd: OpenOdd, open_webdav: OpenWebDav
+) -> None:
+    server = open_odd(Oddities(shows_torsos=True))
+    cloud = await open_webdav(server.url, mount_id="ours")
+    names = [f".cloudfs-{mark(owner)}-{'0' * 16}" for owner in ("ours", "theirs")]
+    for name in [*names, ".cloudfs-moved-ours-7"]:
+        (server.root / name).write_bytes(b"left")
+    assert (await cloud.list_folder(b"")).entries == ()
+    assert len(os.listdir(server.root)) == 3  # a listing changes nothing
+    await cloud.write(b"f", pieces(b"abc"), 3, None)
+    assert sorted(os.listdir(server.root)) == sorted([names[1], ".cloudfs-moved-ours-7", "f"])
+
+
+async def test_a_lost_answer_leaves_no_temporary(open_odd: OpenOdd, open_webdav: OpenWebDav) -> None:
+    server = open_odd(Oddities(shows_torsos=True))
+    with FaultProxy(server.url) as proxy:
+        cloud = await open_webdav(proxy.url)
+        await cloud.probe_writes()
+        proxy.conditions.faults.add(LoseAnswer(), method="MOVE", times=1)
+        with pytest.raises(NetworkUnavailable):
+            await cloud.write(b"f", pieces(b"abc"), 3, None)
+        proxy.conditions.faults.add(Answer(507), method="MOVE", times=1)
+        with pytest.raises(CloudStorageFull):
+            await cloud.write(b"g", pieces(b"abc"), 3, None)
+        proxy.conditions.faults.add(Answer(507), method="PUT", times=1)
+        with pytest.raises(CloudStorageFull):
+            await cloud.write(b"h", pieces(b"abc"), 3, None)
+    assert os.listdir(server.root) == ["f"]
+
+
+async def test_a_lock_is_released_whatever_happens(apache: Apache, open_webdav: OpenWebDav) -> None:
+    Directory(apache.root).put(b"f", b"first")
+    (apache.root / "f").chmod(0o666)
+    cloud = await open_webdav(apache.url, known=UNCONDITIONAL)
+    base = await version(cloud, b"f")
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await cloud.write(b"f", failing(), 2, base)
+    with pytest.raises(PreconditionFailed):
+        await cloud.write(b"f", pieces(b"xx"), 2, Version('"stale"', None, 7))
+    with trio.CancelScope() as scope:
+
+        async def cancelling() -> AsyncIterator[bytes]:
+            yield b"x"
+            scope.cancel()
+            await trio.sleep_forever()
+
+        await cloud.write(b"f", cancelling(), 2, base)
+    await cloud.write(b"f", pieces(b"xx"), 2, base)
+    await cloud.delete(b"f", await version(cloud, b"f"))
+    assert not (apache.root / "f").exists()
+
+
+async def test_conditions_that_a_proxy_strips(
+    proxy: FaultProxy, apache: Apache, open_webdav: OpenWebDav
+) -> None:
+    outside = Directory(apache.root)
+    outside.put(b"f", b"first")
+    proxy.conditions.faults.add(IgnoreConditions())
+    cloud = await open_webdav(proxy.url)
+    base = await version(cloud, b"f")
+    outside.put(b"f", b"other")
+    with pytest.raises(PreconditionFailed):
+        await cloud.write(b"f", pieces(b"mine"), 4, base)
+    with pytest.raises(PreconditionFailed):
+        await cloud.delete(b"f", base)
+    assert (apache.root / "f").read_bytes() == b"other"
+
+
+async def test_somebody_elses_lock(nursery: trio.Nursery, apache: Apache, open_webdav: OpenWebDav) -> None:
+    Directory(apache.root).put(b"f", b"first")
+    cloud = await open_webdav(apache.url, known=KNOWN)
+    base = await version(cloud, b"f")
+    http = Http(apache.url)
+    await nursery.start(http.run)
+    async with Locks(Site(apache.url, http, KNOWN)).hold(b"f"):
+        for known in (KNOWN, UNCONDITIONAL):
+            other = await open_webdav(apache.url, known=known)
+            with pytest.raises(Locked):
+                await other.write(b"f", pieces(b"mine"), 4, base)
+            with pytest.raises(Locked):
+                await other.delete(b"f", base)
+            with pytest.raises(Locked):
+                await other.move(b"f", b"g")
+    assert (apache.root / "f").read_bytes() == b"first"
