@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from cloudfs.model.enums import Scope
 from cloudfs.model.errors import CloudfsError, NotFound
@@ -44,6 +44,7 @@ class Absences:
         self._scope = scope
         self._parallel = parallel
         self._vanished: dict[int, Node] = {}
+        self._listed: set[int] = set()
         self._applied = 0
 
     async def apply(self, vanished: Sequence[Node], listed: Collection[int]) -> list[CloudfsError]:
@@ -63,6 +64,7 @@ class Absences:
             parallel=self._parallel,
         )
         met = {node.inode for node in changed}
+        self._listed.update(listed)
         for node in list(self._vanished.values()):
             if node.cloud_place is not None and node.cloud_place.parent in listed:
                 del self._vanished[node.inode]
@@ -80,18 +82,28 @@ class Absences:
 
     async def _remove(self, lost: Sequence[Lost]) -> None:
         held = self._brake.of(self._scope)
-        kept = [name for name in lost if name.inode in held.kept and name.inode not in held.confirmed]
-        free = [name for name in lost if name not in kept]
+        kept = set(self._still_kept(held.kept)) - set(held.confirmed)
+        free = [name for name in lost if name.inode not in kept]
         plan = plan_absences(free, frozenset(held.confirmed), max(0, self._brake.limit - self._applied))
         for old, new in plan.moves:
             await self._adopt_move(old, new)
         await self._listings.remove(plan.removals)
         removed = set(plan.removals) - set(held.confirmed)
         self._applied += sum(name.deletes for name in free if name.inode in removed)
-        deletes = plan.held_deletes + sum(name.deletes for name in kept)
-        await self._brake.hold_in_cloud(self._scope, [*plan.held, *(name.inode for name in kept)], deletes)
+        deletes = plan.held_deletes + len(kept)
+        await self._brake.hold_in_cloud(self._scope, [*plan.held, *kept], deletes, sorted(kept))
         if deletes:
             log.warning("%d deletes in the cloud are held: `cloudfs sync confirm` applies them", deletes)
+
+    def _still_kept(self, kept: Sequence[int]) -> Iterator[int]:
+        """What `restore` could not send again, unless it went, or the cloud has it again."""
+        for inode in kept:
+            try:
+                place = self._tree.node(inode).cloud_place
+            except NotFound:
+                continue
+            if place is not None and (inode in self._vanished or place.parent not in self._listed):
+                yield inode
 
     async def _adopt_move(self, old: int, new: int) -> bool:
         try:

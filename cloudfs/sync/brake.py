@@ -7,7 +7,7 @@ mounts so that it can be told, confirmed and undone before that.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 
 from cloudfs.database.settings import Settings
@@ -62,21 +62,18 @@ class DeleteBrake:
         """These removals made here are held, and no others."""
         await self._set(scope, replace(self.of(scope), here=tuple(inodes)))
 
-    async def hold_in_cloud(self, scope: Scope, inodes: Collection[int], deletes: int) -> None:
-        """These names that the cloud lost are held, and no others."""
-        await self._set(scope, replace(self.of(scope), in_cloud=tuple(inodes), in_cloud_deletes=deletes))
+    async def hold_in_cloud(
+        self, scope: Scope, inodes: Collection[int], deletes: int, kept: Collection[int]
+    ) -> None:
+        """These names that the cloud lost are held, and no others; `kept` of them however few they are."""
+        held = replace(self.of(scope), in_cloud=tuple(inodes), in_cloud_deletes=deletes, kept=tuple(kept))
+        await self._set(scope, held)
 
     async def confirm(self, scope: Scope) -> None:
         """Let the next sync apply what is held now; deletes found later are counted afresh."""
         held = self.of(scope)
         confirmed = dict.fromkeys([*held.confirmed, *held.here, *held.in_cloud])
         await self._set(scope, replace(held, kept=(), confirmed=tuple(confirmed)))
-
-    async def keep(self, scope: Scope, inodes: Iterable[int]) -> None:
-        """Hold names that the cloud lost until somebody confirms, however few they are."""
-        held = self.of(scope)
-        kept = tuple(dict.fromkeys([*held.kept, *inodes]))
-        await self._set(scope, replace(held, kept=kept, confirmed=()))
 
     async def applied(self, scope: Scope, still_there: Collection[int]) -> None:
         """A sync ended: forget the confirmations, but of entries that are still there to be removed."""

@@ -36,8 +36,7 @@ class Restoring:
         removed = [inode for inode in held.here if not await self._bring_back(inode)]
         lost = [inode for top in held.in_cloud for inode in await self._send_again(top)]
         await self._brake.hold_here(scope, removed)
-        await self._brake.hold_in_cloud(scope, lost, len(lost))
-        await self._brake.keep(scope, lost)
+        await self._brake.hold_in_cloud(scope, lost, len(lost), lost)
         return [*removed, *lost]
 
     async def _bring_back(self, inode: int) -> bool:
