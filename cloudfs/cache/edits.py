@@ -30,6 +30,8 @@ from cloudfs.model.ranges import Range
 Also = Callable[[sqlite3.Connection], None]  # work of another table, for the same commit
 
 _LARGE_CUT = 64 * 1024 * 1024  # freeing so many bytes takes a disk longer than a hop to a thread
+_SLOW_WRITE_S = 0.005  # a write into the page cache takes a fiftieth of that
+_SLOW_FOR_S = 1.0
 _FULL_FOR_S = 1.0  # how long a cache in which nothing may go is not searched again
 
 
@@ -58,6 +60,7 @@ class Edits:
         self._tags = tags
         self._path_of = path_of
         self._full_until = float("-inf")
+        self._slow_until = float("-inf")
 
     def turn(self, content: Content) -> AbstractAsyncContextManager[None]:
         """To be held around all but `write_now`."""
@@ -93,16 +96,16 @@ class Edits:
     def dirty_row(self, content: Content, *, durable: bool = False) -> Also:
         """The row of a content that is dirty from then on, as it is at this moment, for a commit of the tree.
 
+        It counts as dirty at once, so that no other row of it says otherwise after that commit.
         durable: all that was written is synced. `recorded` or `not_recorded` is to follow. The content
         has been prepared; without a cache file there is nothing to record.
         """
+        content.is_dirty = True
         if content.file_id is None or content.detached:
             return lambda connection: None
         if content.fd is not None:
             content.written_ns = os.fstat(content.fd).st_mtime_ns
-        was_dirty, content.is_dirty = content.is_dirty, True
         row = self._maps.row(content, durable)
-        content.is_dirty = was_dirty
         content.unsaved = False
         self._maps.drop(content)
         return lambda connection: write_rows(connection, [row])
@@ -116,11 +119,12 @@ class Edits:
             content.unsaved = True
             self._maps.note(content, 0)
 
-    def not_recorded(self, content: Content) -> None:
-        """The commit with its row failed."""
+    def not_recorded(self, content: Content, *, was_dirty: bool = True) -> None:
+        """The commit with its row failed; was_dirty: before that."""
+        content.is_dirty = was_dirty
         if content.file_id is None or content.detached:
             return
-        if content.is_dirty or content.has_row:
+        if was_dirty or content.has_row:
             self._maps.lost(content)
         elif content.fd is not None:
             self._tags.take(content.fd)
@@ -134,8 +138,8 @@ class Edits:
         """
         if content.changers or not content.is_marked or content.fd is None:
             return False
-        count = len(data)
-        if self._space.room() < count and not self._may_overfill(count):
+        count, began = len(data), trio.current_time()
+        if began < self._slow_until or (self._space.room() < count and not self._may_overfill(count)):
             return False
         try:
             if os.pwrite(content.fd, data, offset) != count:
@@ -143,6 +147,7 @@ class Edits:
         except OSError:
             return False
         self._wrote(content, offset, offset + count)
+        self._note_pace(began)
         return True
 
     async def write(self, content: Content, offset: int, data: bytes) -> None:
@@ -155,10 +160,10 @@ class Edits:
             self.prepare(content)
         await self._find_room(content, offset, offset + len(data))
         try:
-            self._put(content, offset, data)
+            await self._put(content, offset, data)
         except LocalStorageFull:
             await self._writing.clear_for_edit(len(data))
-            self._put(content, offset, data)
+            await self._put(content, offset, data)
 
     async def resize(self, content: Content, size: int) -> None:
         """Cut a marked content, or make it longer by zeros; the caller has its turn.
@@ -188,15 +193,29 @@ class Edits:
 
     # --- inside ---
 
-    def _put(self, content: Content, offset: int, data: bytes) -> None:
+    async def _put(self, content: Content, offset: int, data: bytes) -> None:
         assert content.fd is not None
+        began = trio.current_time()
+        content.note_edit(time.time_ns())  # before a byte changes: what is being sent looks at it
         try:
-            write_all(content.fd, data, offset)
+            if began < self._slow_until:
+                await trio.to_thread.run_sync(write_all, content.fd, data, offset)
+            else:
+                write_all(content.fd, data, offset)
         except OSError as error:
-            content.note_edit(time.time_ns())
             self._restore_length(content.fd, content.size)
             raise translated(error) from error
         self._wrote(content, offset, offset + len(data))
+        self._note_pace(began)
+
+    def _note_pace(self, began: float) -> None:
+        """The kernel slows writers down where the disk does not keep up: not to all of us, but in a thread.
+
+        Otherwise a thread costs more than a write of any size takes.
+        """
+        now = trio.current_time()
+        if now - began > _SLOW_WRITE_S:
+            self._slow_until = now + _SLOW_FOR_S
 
     def _wrote(self, content: Content, start: int, stop: int) -> None:
         self._space.took(content.wrote(start, stop, time.time_ns()))

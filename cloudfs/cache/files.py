@@ -1,6 +1,7 @@
-"""The cache files themselves: random names, two levels of folders, made with O_EXCL.
+"""The cache files themselves: random names, in 256 folders, made with O_EXCL.
 
-A file's name is 32 random hexadecimal digits, ab/cd/ef...; nothing from a server is ever part of a path.
+A file's name is 32 random hexadecimal digits, ab/cdef...; nothing from a server is ever part of a path.
+More folders would cost more than the files: one that is made anew takes ten times as long as a file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from cloudfs.cache.hole import punch
 
 FOLDER = "contents"
 _NAMELESS = "nameless-"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _DIGITS = frozenset("0123456789abcdef")
 
 
@@ -33,25 +35,28 @@ class ContentFiles:
             left.unlink()
 
     def path(self, file_id: str) -> Path:
-        return self._folder / file_id[:2] / file_id[2:4] / file_id[4:]
+        return self._folder / file_id[:2] / file_id[2:]
 
     def create(self) -> tuple[str, int]:
         """A new file: its name and a descriptor. It has no row yet."""
         file_id = secrets.token_hex(16)
         path = self.path(file_id)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return file_id, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            return file_id, os.open(path, _NEW, 0o600)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return file_id, os.open(path, _NEW, 0o600)
 
     def create_nameless(self) -> int:
         """A descriptor of a file that goes with it: nothing is left of it after whatever end."""
         path = self._folder / f"{_NAMELESS}{secrets.token_hex(16)}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, _NEW, 0o600)
         os.unlink(path)
         return fd
 
     def sync_name(self, file_id: str) -> None:
         """The file's name survives power loss (fsync(2): that of a new file takes a sync of its folder)."""
-        for folder in islice(self.path(file_id).parents, 3):
+        for folder in islice(self.path(file_id).parents, 2):
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
@@ -85,14 +90,9 @@ class ContentFiles:
         punch(fd, start, stop)
 
     def groups(self) -> Iterator[list[str]]:
-        """The names of all files, by folder of the first level; what is no cache file is left out."""
+        """The names of all files, by folder; what is no cache file is left out."""
         for first in sorted(os.listdir(self._folder)):
-            yield [
-                first + second + rest
-                for second in _entries(self._folder / first)
-                for rest in _entries(self._folder / first / second)
-                if _is_file_id(first + second + rest)
-            ]
+            yield [first + rest for rest in _entries(self._folder / first) if _is_file_id(first + rest)]
 
 
 def _entries(folder: Path) -> list[str]:

@@ -119,6 +119,9 @@ class Maps:
             before, edits = content.held.copy(), content.edits
             with trio.CancelScope(shield=True):
                 await self.sync_file(content)
+            if content.changers:
+                self.note(content, 0)  # who changes it commits more than this
+                return
             # What changed meanwhile is not covered by that fdatasync.
             is_covered = content.held == before and content.edits == edits
             if is_covered or not (content.is_dirty and content.durable):

@@ -46,14 +46,30 @@ class Snapshot:
     sha256: bytes
     _source: _Source = field(repr=False)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes in order, as often as they are asked for.
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes in order, as often as they are asked for. Needs no closing.
 
         Raises ChangedMeanwhile as soon as this state can't be had any more, before the last chunk is
         handed out; LocalIOError.
         """
-        for offset in range(0, self.size, CHUNK):
-            yield self._source.read(offset, min(CHUNK, self.size - offset))
+        return _Chunks(self._source)
+
+
+class _Chunks:
+    """No generator: one that is given up half-way would have to be closed."""
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self._offset = 0
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        offset, self._offset = self._offset, self._offset + CHUNK
+        if offset >= self._source.size:
+            raise StopAsyncIteration
+        return self._source.read(offset, min(CHUNK, self._source.size - offset))
 
 
 class _Source:
@@ -146,7 +162,10 @@ class Snapshots:
         if not content.is_whole or content.is_stale:
             raise TryAgain("a part of the file is still in the cloud alone")
         if content.unsaved:
-            await self._maps.keep(content)
+            # The row that is to turn clean must say that the content is whole.
+            if content.durable:
+                await self._maps.sync_file(content)
+            await self._maps.save([content], durable=content.durable)
 
     async def _source(self, content: Content) -> tuple[_Source, int | None, int]:
         """Where the bytes are to be had, the descriptor to close at the end, and the room that it takes."""

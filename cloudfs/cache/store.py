@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -298,13 +299,23 @@ class Store:
         return lambda connection: write_uploaded(connection, inode, version, generation)
 
     def note_uploaded(self, content: Content, version: Version, is_clean: bool) -> None:
-        """That commit was done. is_clean: no newer generation had been marked in the commits before it."""
-        if not is_clean or content.is_marked or content.unflushed:
+        """That commit was done. is_clean: no newer generation had been marked in the commits before it.
+
+        One that was marked since, or is about to be, keeps the content dirty.
+        """
+        if not is_clean or content.is_marked or content.unflushed or content.changers:
             content.version = version
             return
         content.cleaned(version)
         if content.fd is not None:
             self._tags.take(content.fd)
+
+    def note_moved(self, inodes: Iterable[int]) -> None:
+        """The cloud has these files under other URLs: the tags of before say nothing any more."""
+        for inode in inodes:
+            content = self._contents.get(inode)
+            if content is not None and content.version is not None:
+                content.version = replace(content.version, etag=None)
 
     # --- what is known ---
 

@@ -131,19 +131,19 @@ class Writing:
 
     async def _drop_oldest(self, content: Content, count: int) -> None:
         """Give up the bytes that came first: in the map, then in its row, then on the disk (DESIGN 8.12)."""
-        pieces = content.oldest(max(count, min(_DROP_AT_LEAST, content.held_bytes // 4)))
-        if not pieces or content.fd is None:
-            return
-        self._dropping = (content, RangeSet(pieces))
-        try:
-            async with self._turns.take(content):
+        if content.changers:
+            return  # who changes it may wait for room: nobody waits for both
+        async with self._turns.take(content):
+            pieces = content.oldest(max(count, min(_DROP_AT_LEAST, content.held_bytes // 4)))
+            self._dropping = (content, RangeSet(pieces))
+            try:
                 await self._free(content, pieces)
-        finally:
-            self._dropping = None
+            finally:
+                self._dropping = None
 
     async def _free(self, content: Content, pieces: list[tuple[int, int]]) -> None:
-        if content.is_dirty or content.fd is None:
-            return  # a program began to change it while this waited
+        if not pieces or content.fd is None:
+            return
         try:
             lost = sum(content.drop(start, stop) for start, stop in pieces)
             self._space.gave(lost)

@@ -93,17 +93,17 @@ class Editor:
         if content.is_marked:
             return
         self._edits.prepare(content)
-        row = self._edits.dirty_row(content, durable=content.is_dirty and content.durable)
-        must_last = self._edits.needs_durable_mark(content)
+        was_dirty, must_last = content.is_dirty, self._edits.needs_durable_mark(content)
+        row = self._edits.dirty_row(content, durable=was_dirty and content.durable)
         try:
             await self._tree.mark_modified(content.inode, row)
             if must_last:
                 await self._tree.sync()
         except CloudfsError:
-            self._edits.not_recorded(content)
+            self._edits.not_recorded(content, was_dirty=was_dirty)
             raise
         content.marked()
-        self._edits.recorded(content, durable=content.durable)
+        self._edits.recorded(content, durable=was_dirty and content.durable)
 
     async def _record(self, content: Content, *, durable: bool = False) -> None:
         if content.detached:

@@ -226,6 +226,8 @@ class Transfers:
 
     def _refuse_stale(self, content: Content) -> None:
         """What lacks of a replaced version can't come; the tree may still have to hear of the new one."""
+        if content.version is None:
+            raise VersionChanged("the cloud no longer has what lacks of this file")
         if content.is_stale:
             self._listings.begin_refresh(content.inode)
             raise VersionChanged("the file was replaced in the cloud before this part of it came")
@@ -297,8 +299,8 @@ class Transfers:
         try:
             if transfer.has_ended:
                 return
-            if content.is_stale or (content.version is None and not content.is_whole):
-                raise VersionChanged("the cloud no longer has what lacks of this file")
+            if not content.is_whole:
+                self._refuse_stale(content)
             past = self._downloads.past_of(content)
             past.failures.clear()
             past.begins_again = False
