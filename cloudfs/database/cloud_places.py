@@ -41,13 +41,18 @@ class CloudPlaces:
         sql = f"SELECT {COLUMNS} FROM entries WHERE home_parent = ? ORDER BY inode"
         return [node_of(row) for row in self._execute(sql, (folder,))]
 
-    def below(self, inode: int) -> list[Node]:
-        """All that the cloud has below an entry, parents before children."""
-        columns = ", ".join(f"entries.{column}" for column in COLUMNS.split(", "))
-        sql = (
-            f"{_BELOW} SELECT {columns} FROM below JOIN entries USING (inode) WHERE depth > 0 ORDER BY depth"
-        )
+    def homes_below(self, inode: int) -> list[Node]:
+        """What the cloud has below an entry and what lies elsewhere here, or nowhere; parents first."""
+        sql = f"""
+            {_BELOW} SELECT {COLUMNS} FROM entries JOIN below USING (inode)
+            WHERE depth > 0 AND home_parent IS NOT NULL ORDER BY depth
+        """
         return [node_of(row) for row in self._execute(sql, (inode,))]
+
+    def inodes_below(self, inode: int) -> set[int]:
+        """All that the cloud has below an entry."""
+        found = self._execute(f"{_BELOW} SELECT inode FROM below WHERE depth > 0", (inode,))
+        return {below for (below,) in found}
 
     def rehome(self, old: int, new: int) -> None:
         """What the cloud has in a folder is from now on in another one, which is the same there."""

@@ -57,6 +57,11 @@ class Entries:
         )
         return [node_of(row) for row in self._read(sql, (folder,))]
 
+    def homes_in(self, folder: int) -> list[Node]:
+        """What the cloud has in a folder and what is not there here."""
+        sql = f"SELECT {COLUMNS} FROM entries WHERE home_parent = ?"
+        return [node_of(row) for row in self._read(sql, (folder,))]
+
     def changed(self) -> list[Node]:
         """Entries with a change that the cloud lacks, or with an intent."""
         sql = (

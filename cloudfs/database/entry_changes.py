@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from cloudfs.database.entry_rows import COLUMNS, INSERT, UPDATE, node_of, row_of, version_row
 from cloudfs.model.enums import DownloadErrorType, Kind
@@ -53,6 +54,15 @@ _WANTED_FILES = f"""
 """
 
 
+class Member(NamedTuple):
+    """One of a subtree."""
+
+    inode: int
+    parent: int | None
+    kind: Kind
+    is_modified: bool
+
+
 class EntryChanges:
     """Reads and changes within one transaction, in the writer's thread. Raises sqlite3.Error."""
 
@@ -75,6 +85,15 @@ class EntryChanges:
         """An entry with all below it, parents before children."""
         sql = f"{_SUBTREE} SELECT inode, kind FROM below JOIN entries USING (inode) ORDER BY depth, inode"
         return [(below, Kind(kind)) for below, kind in self._execute(sql, (inode,))]
+
+    def members(self, inode: int) -> list[Member]:
+        """An entry with all below it, parents before children."""
+        sql = (
+            f"{_SUBTREE} SELECT inode, parent, kind, generation > sent FROM below JOIN entries USING (inode) "
+            "ORDER BY depth, inode"
+        )
+        rows = self._execute(sql, (inode,))
+        return [Member(below, parent, Kind(kind), bool(modified)) for below, parent, kind, modified in rows]
 
     def ancestors(self, inode: int) -> list[int]:
         """An entry and all above it, upwards; the last is the root exactly where it is linked."""

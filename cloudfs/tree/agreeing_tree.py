@@ -94,10 +94,9 @@ class AgreeingTree(LocalTree):
 
     async def record_deleted(self, inode: int) -> list[int]:
         """The cloud has a tombstone no more. ValueError where it still has something below it."""
-        with trio.CancelScope(shield=True):
+        async with self._holding(inode):
             is_free = await self._database.commit(partial(records.deleted, inode=inode))
-            gone = await self._let_go([inode]) if is_free else []
-        return gone
+            return await self._let_go([inode]) if is_free else []
 
     async def note_failure(self, inode: int, error: str, reason: str, next_try_ms: int | None) -> None:
         """One more try failed: the enum's name, a sentence, and when an automatic sync tries again."""
@@ -137,13 +136,12 @@ class AgreeingTree(LocalTree):
 
     async def bury(self, inode: int) -> list[int]:
         """The cloud lost what was removed here too: its row goes, with those of what was removed below."""
-        with trio.CancelScope(shield=True):
+        async with self._holding(inode):
             aftermath = await self._database.commit(
                 partial(meeting.bury, inode=inode, sending=self._sends.running)
             )
             self._forget(aftermath.changed)
-            gone = await self._let_go(aftermath.loose)
-        return gone
+            return await self._let_go(aftermath.loose)
 
     async def adopt_version(
         self,

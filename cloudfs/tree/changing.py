@@ -7,8 +7,10 @@ said no. Between the commit and that step readers see what was before.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -19,18 +21,26 @@ from cloudfs.events import Topic
 from cloudfs.model.entry import RemoteEntry
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import NotFound
-from cloudfs.model.node import Node, Place
+from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.tree import transactions
 from cloudfs.tree.changes import AttributesChanged, ContentChanged, EntryChanged, TreeChange
 from cloudfs.tree.cloud_view import CloudView
 from cloudfs.tree.locks import FolderLocks
 from cloudfs.tree.observation import new_time
 from cloudfs.tree.sends import Sends
-from cloudfs.tree.transactions import Subtree
 
 T = TypeVar("T")
 InUse = Callable[[int], bool]  # whether an inode has a handle, a mapping or a waiter
 Seen = tuple[Node, RemoteEntry]  # a known entry, and what the cloud has in its place
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """in_use: as `InUse`. is_written: whether an inode is open for writing."""
+
+    in_use: InUse
+    is_written: InUse
+
 
 _AT_HAND = 10_000  # new nodes that are taken into memory before other tasks get a turn: some 10 ms
 _STEP = 1000  # nodes that are brought up to date in memory before other tasks get a turn
@@ -98,37 +108,53 @@ class ChangingView(CloudView):
 
     async def _show_versions(
         self,
-        folder: int,
         stale: Sequence[Seen],
-        in_use: InUse,
+        users: Users,
         apply: Callable[[sqlite3.Connection, frozenset[int]], tuple[T, dict[int, int]]],
         now_ns: int,
+        target: Place | None = None,
     ) -> tuple[T, list[int], dict[int, int]]:
         """Commit new versions by `apply` and show them: what it returned, what changed in place, and
-        what was replaced.
+        what was replaced. target: where they show from now on, if not where they lie.
 
         Who opens a file while its row changes still gets the version before, and is found to use it
-        when the new one is about to be shown: then the file is given up to this user after all.
+        when the new one is about to be shown: then the file is given up to this user after all, or keeps
+        its version if it was opened for writing.
         """
         self._settling.update((node.inode, node) for node, _ in stale)
         try:
-            used = frozenset(node.inode for node, _ in stale if in_use(node.inode))
+            used = frozenset(node.inode for node, _ in stale if users.in_use(node.inode))
             result, replaced = await self._database.commit(lambda connection: apply(connection, used))
-            changed, late = await self._settle(folder, stale, replaced, in_use)
+            changed, late = await self._settle(stale, replaced, users.in_use, target)
             if late:
-                users = frozenset(node.inode for node, _ in late)
-                more = await self._database.commit(
-                    partial(transactions.write_stale, stale=late, in_use=users, now_ns=now_ns)
-                )
-                await self._settle(folder, late, more, in_use)
+                more = await self._give_up(late, users, now_ns)
+                await self._settle([seen for seen in late if seen[0].inode in more], more, nobody, target)
                 replaced = replaced | more
         finally:
             for node, _ in stale:
                 self._settling.pop(node.inode, None)
         return result, changed, replaced
 
+    async def _give_up(self, late: Sequence[Seen], users: Users, now_ns: int) -> dict[int, int]:
+        """Files that were opened while their rows changed: to readers under new inodes, to writers as they
+        were. Returns what was replaced."""
+        written = [node for node, _ in late if users.is_written(node.inode)]
+        kept = {node.inode for node in written}
+        read = [seen for seen in late if seen[0].inode not in kept]
+        in_use = frozenset(node.inode for node, _ in read)
+
+        def work(connection: sqlite3.Connection) -> dict[int, int]:
+            transactions.keep_versions(connection, written)
+            return transactions.write_stale(connection, read, in_use, now_ns)
+
+        replaced = await self._database.commit(work)
+        for inode in kept:
+            del self._settling[inode]
+        self._forget(kept)
+        return replaced
+
     async def _settle(
-        self, folder: int, stale: Sequence[Seen], replaced: dict[int, int], in_use: InUse
+        self, stale: Sequence[Seen], replaced: dict[int, int], in_use: InUse, target: Place | None
     ) -> tuple[list[int], list[Seen]]:
         """Show what was committed; returns what changed in place, and what came into use meanwhile."""
         changed: list[int] = []
@@ -140,9 +166,10 @@ class ChangingView(CloudView):
             del self._settling[node.inode]
             self._forget([node.inode])
             if node.inode in replaced:
+                folder, name = target or (node.parent or ROOT, node.name)
                 self._index.delist(folder, node.inode)
                 self._index.enlist(folder, replaced[node.inode])
-                self._topic.publish(EntryChanged(folder, entry.name))
+                self._topic.publish(EntryChanged(folder, name))
             else:
                 changed.append(node.inode)
                 self._topic.publish(ContentChanged(node.inode))
@@ -165,13 +192,19 @@ class ChangingView(CloudView):
             if were_denied:
                 self._topic.publish(EntryChanged(folder, node.name))
 
-    async def _show_unlinked(self, folder: int, nodes: Sequence[Node]) -> None:
-        if len(nodes) > _STEP:  # each one taken out of a long listing moves all behind it
-            self._index.drop_listing(folder)
+    async def _show_unlinked(self, nodes: Sequence[Node]) -> None:
+        """Entries lost their names, in whatever folders they were."""
+        lost = Counter(node.parent for node in nodes)
+        for folder, count in lost.items():
+            if (
+                folder is not None and count > _STEP
+            ):  # each one taken out of a long listing moves all behind it
+                self._index.drop_listing(folder)
         async for node in in_steps(nodes):
             self._forget([node.inode])
-            self._index.delist(folder, node.inode)
-            self._topic.publish(EntryChanged(folder, node.name, node.inode))
+            if node.parent is not None:
+                self._index.delist(node.parent, node.inode)
+                self._topic.publish(EntryChanged(node.parent, node.name, node.inode))
 
     def _show_move(self, moved: Node, inode: int, parent: int, name: bytes) -> None:
         """An entry left its place, and `inode` (itself, mostly) shows at another one."""
@@ -182,31 +215,27 @@ class ChangingView(CloudView):
         self._index.enlist(parent, inode)
         self._topic.publish(EntryChanged(parent, name))
 
-    async def _delete(self, subtrees: Sequence[Subtree], in_use: InUse) -> list[int]:
-        """Delete what nobody uses of unlinked subtrees, and unlink the rest; returns the files deleted."""
-        doomed: list[int] = []
-        files: list[int] = []
-        survivors: list[int] = []
+    async def _delete(self, entries: Sequence[tuple[int, Kind]]) -> list[int]:
+        """Delete rows that nobody uses, given with parents before children; returns the files."""
+        inodes = [inode for inode, _ in entries]
         try:
-            async for inode, kind in in_steps([member for tree in subtrees for member in tree.members]):
-                if in_use(inode):
-                    survivors.append(inode)
-                    continue
+            for inode in inodes:
                 self._doom(inode)
-                doomed.append(inode)
-                if kind is Kind.FILE:
-                    files.append(inode)
-            await self._database.commit(partial(transactions.delete, inodes=doomed, survivors=survivors))
-            self._forget(survivors)
+            await self._database.commit(partial(transactions.delete, inodes=inodes))
         finally:
-            self._going.difference_update(doomed)
-        return files
+            self._going.difference_update(inodes)
+        return [inode for inode, kind in entries if kind is Kind.FILE]
 
     def _doom(self, inode: int) -> None:
         """From this step on nobody can come to use the inode; its row is about to go."""
         self._going.add(inode)
         self._forget([inode])
         self._index.drop_listing(inode)
+
+
+def nobody(_: int) -> bool:
+    """Nobody has it open."""
+    return False
 
 
 async def in_steps(items: Sequence[T]) -> AsyncIterator[T]:

@@ -26,7 +26,6 @@ from cloudfs.tree.changing import ChangingView
 from cloudfs.tree.gallery import galleries_from
 from cloudfs.tree.local_transactions import Also, Attributes, Draft, Moved, Route, Written
 from cloudfs.tree.succession import Aftermath
-from cloudfs.tree.transactions import Subtree
 
 __all__ = ["Also", "LocalTree", "nothing"]
 
@@ -200,14 +199,16 @@ class LocalTree(ChangingView):
             )
             return self.node(inode)
 
-    async def mark_modified(self, inode: int, also: Also) -> None:
+    async def mark_modified(self, inode: int, also: Also, *, durable: bool = False) -> None:
         """The content is about to change, after which nothing that was or is being sent is the newest.
 
-        also: what the same commit writes of the content. Works for what is unlinked too. NotFound.
+        also: what the same commit writes of the content. durable: it survives power loss. Works for what is
+        unlinked too. NotFound.
         """
         async with self._holding(inode):
             before = self.node(inode)
-            await self._database.commit(partial(local_transactions.mark_modified, inode=inode, also=also))
+            work = partial(local_transactions.mark_modified, inode=inode, also=also)
+            await self._database.commit(work, durable=durable)
             self._show_same(before, replace(before, generation=before.generation + 1))
         self._tell(before)
 
@@ -306,8 +307,7 @@ class LocalTree(ChangingView):
         gone = [inode for inode in loose if not self.is_held(inode) and not self.is_sending(inode)]
         if not gone:
             return []
-        subtrees = [Subtree(node, [(node.inode, node.kind)]) for node in map(self.node, gone)]
-        return await self._delete(subtrees, lambda _: False)
+        return await self._delete([(inode, self.node(inode).kind) for inode in gone])
 
     # --- telling ---
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from cloudfs.model.entry import FolderListing, RemoteEntry, Version
+from cloudfs.model.entry import TEMPORARY_PREFIX, FolderListing, RemoteEntry, Version
 from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.node import Node
+from cloudfs.tree.sends import PassedOver
 
 _SECOND_NS = 1_000_000_000
+
+
+Contested = tuple[Node, RemoteEntry]
+_UNLISTED = Version(None, None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,11 @@ class Observation:
     changed: files that show another version under their old inode: cached content of it is stale.
     replaced: files in use that were given up to their users (old inode, now unlinked) for a new inode
     under the same name.
-    vanished: entries that the cloud no longer has under their names. Nothing happened to them yet.
+    vanished: entries that the cloud no longer has under their names, those changed or removed here too.
+    Nothing happened to them yet.
+    contested: entries changed here, with what the cloud has where they are there, or lie here. Nothing
+    happened to them either.
+    met: folders made on both sides, which are one from now on; their listings are still to come.
     outdated: child folders known before whose tag here is not that of their own last listing, those
     without tag and those never listed: something below may differ.
     """
@@ -30,6 +39,8 @@ class Observation:
     replaced: dict[int, int]
     vanished: list[Node]
     outdated: list[int]
+    contested: list[Contested] = field(default_factory=list)
+    met: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -40,7 +51,7 @@ class Comparison:
     new: entries under free names.
     stale: files whose version differs.
     touched: files with the same content, and folders, where some fact beside it differs.
-    vanished, outdated: as in Observation.
+    vanished, outdated, contested: as in Observation. met: those folders as they were.
     successors: what the cloud has under the name of a vanished entry of the other kind, by its inode.
     """
 
@@ -51,50 +62,113 @@ class Comparison:
     vanished: list[Node] = field(default_factory=list)
     successors: dict[int, RemoteEntry] = field(default_factory=dict)
     outdated: list[int] = field(default_factory=list)
+    contested: list[Contested] = field(default_factory=list)
+    met: list[tuple[Node, RemoteEntry]] = field(default_factory=list)
+
+    def pass_over(self, is_written: Callable[[int], bool]) -> None:
+        """Leave out the files that are open for writing: their change is still to come."""
+        self.stale = [seen for seen in self.stale if not is_written(seen[0].inode)]
+        self.contested = [seen for seen in self.contested if not is_written(seen[0].inode)]
+        self.vanished = [node for node in self.vanished if not is_written(node.inode)]
 
 
-def compare(known: Iterable[Node], listing: FolderListing) -> Comparison:
-    """Compare a folder's children with a whole listing of it, by names; of two alike the first counts."""
+def compare(
+    known: Iterable[Node], here: Iterable[Node], listing: FolderListing, passed: PassedOver
+) -> Comparison:
+    """Compare what is known of a folder with a whole listing of it, by the names that the cloud has.
+
+    known: what the cloud had in the folder, wherever it lies here. here: what lies in the folder and is
+    elsewhere in the cloud, or nowhere. Of two entries alike the first counts.
+    """
     comparison = Comparison(listing.folder)
     remaining: dict[bytes, RemoteEntry] = {}
-    for entry in listing.entries:
-        remaining.setdefault(entry.name, entry)
-    for node in known:
-        if node.name in listing.unshown:
-            continue  # the cloud has it and could not describe it: it stays as it was last seen
-        if node.version is None:
-            remaining.pop(node.name, None)  # made here and never sent: the cloud can't take it away
-        else:
-            _compare_one(comparison, node, node.version, remaining.pop(node.name, None))
+    for seen in listing.entries:
+        if seen.name not in passed.names:
+            remaining.setdefault(seen.name, seen)
+    for node, name in _in_cloud(known):
+        entry = remaining.pop(name, None)
+        # Parked under a name that listings hide, being sent, or not described: it stays as last seen.
+        is_hidden = name.startswith(TEMPORARY_PREFIX) or name in listing.unshown or name in passed.names
+        if not is_hidden and node.inode not in passed.inodes:
+            _compare_one(comparison, node, entry)
+    for node in here:
+        taken = remaining.pop(node.name, None)
+        if taken is not None and node.inode not in passed.inodes:
+            _compare_taken(comparison, node, taken)
     comparison.new.extend(remaining.values())
     return comparison
 
 
-def _compare_one(comparison: Comparison, node: Node, version: Version, entry: RemoteEntry | None) -> None:
-    if entry is None:
+def _in_cloud(known: Iterable[Node]) -> Iterator[tuple[Node, bytes]]:
+    for node in known:
+        yield node, node.name if node.home is None else node.home.name
+
+
+def _compare_taken(comparison: Comparison, node: Node, entry: RemoteEntry) -> None:
+    """The cloud has something new under a name that is taken here."""
+    if node.is_unsent and node.is_folder and entry.kind is Kind.FOLDER:
+        comparison.met.append((node, entry))
+    else:
+        comparison.contested.append((node, entry))
+
+
+def _compare_one(comparison: Comparison, node: Node, entry: RemoteEntry | None) -> None:
+    if node.is_removed or node.is_modified:
+        _compare_changed(comparison, node, entry)
+    elif entry is None:
         comparison.vanished.append(node)
     elif entry.kind is not node.kind:
         comparison.vanished.append(node)
-        comparison.successors[node.inode] = entry
+        if not node.is_moved:
+            comparison.successors[node.inode] = entry
     elif node.kind is Kind.FOLDER:
-        if node.listing is Listing.NEVER or version.etag is None or version.etag != entry.version.etag:
+        etag = None if node.version is None else node.version.etag
+        if node.listing is Listing.NEVER or etag is None or etag != entry.version.etag:
             comparison.outdated.append(node.inode)
         if new_time(node, entry) is not None or (entry.file_id or node.file_id) != node.file_id:
             comparison.touched.append((node, entry))
-    elif not version.is_same_as(entry.version):
+    elif is_same(node, entry):
+        _note_touched(comparison, node, entry)
+    else:
         comparison.stale.append((node, entry))
-    elif refined(version, entry.version) != version or (entry.file_id or node.file_id) != node.file_id:
+
+
+def _compare_changed(comparison: Comparison, node: Node, entry: RemoteEntry | None) -> None:
+    """A file modified here, or a tombstone, against what the cloud has in its place there."""
+    if entry is None:
+        if node.version is not None:
+            comparison.vanished.append(node)
+    elif entry.kind is not node.kind or not is_same(node, entry):
+        comparison.contested.append((node, entry))
+    elif not node.is_folder:
+        _note_touched(comparison, node, entry)
+
+
+def _note_touched(comparison: Comparison, node: Node, entry: RemoteEntry) -> None:
+    assert node.version is not None
+    is_refined = refined(node.version, entry.version) != node.version
+    if is_refined or (entry.file_id or node.file_id) != node.file_id:
         comparison.touched.append((node, entry))
+
+
+def is_same(node: Node, entry: RemoteEntry) -> bool:
+    """Whether the cloud's entry has the content that it last had, as far as can be told; a folder has."""
+    return node.is_folder or (node.version is not None and node.version.is_same_as(entry.version))
 
 
 def new_time(node: Node, entry: RemoteEntry) -> int | None:
     """The mtime that an entry of the same content shows from now on, or None where it keeps the one it has.
 
     It moves when the cloud's own time did, in whole seconds, as most clouds keep no more: a time that was
-    set here and that the cloud could not take stays.
+    set here and that the cloud could not take stays. What is modified here has its own time, and what was
+    removed none to show.
     """
+    if node.is_removed or node.is_modified:
+        return None
     seen = entry.version.mtime_ns
-    known = node.mtime_ns if node.is_folder or node.version is None else node.version.mtime_ns
+    known = node.mtime_ns if node.version is None else node.version.mtime_ns
+    if node.is_folder and known is None:
+        known = node.mtime_ns  # its own listing is still to come
     if seen is None or known is None or seen // _SECOND_NS == known // _SECOND_NS:
         return None
     return seen
@@ -140,6 +214,20 @@ def touched(node: Node, entry: RemoteEntry, now_ns: int) -> Node:
     )
 
 
+def met(node: Node, entry: RemoteEntry) -> Node:
+    """A folder made here, once it is known to be the cloud's too: it may hold more there."""
+    return replace(
+        node,
+        version=_UNLISTED,
+        listing=Listing.NEVER,
+        file_id=entry.file_id,
+        error=None,
+        error_reason=None,
+        tries=0,
+        next_try_ms=None,
+    )
+
+
 def first_seen(
     entry: RemoteEntry, inode: int, parent: int, *, uid: int, gid: int, media_id: int | None, now_ns: int
 ) -> Node:
@@ -157,7 +245,7 @@ def first_seen(
         uid=uid,
         gid=gid,
         # A folder's version is that of its own listing, which is still to come.
-        version=Version(None, None, 0) if is_folder else entry.version,
+        version=_UNLISTED if is_folder else entry.version,
         file_id=entry.file_id,
         listing=Listing.NEVER,
         pinned=False,

@@ -81,7 +81,7 @@ def moved(
     node = EntryChanges(connection).load(inode)
     if node is None or node.version is None:
         return [], succession.aftermath
-    untagged = [inode, *(below.inode for below in places.below(inode))]
+    untagged = [inode, *places.inodes_below(inode)]
     places.forget_tags(untagged)
     answer = Answer(place, replace(node.version, etag=None))
     _record(connection, node, answer, succession)

@@ -109,6 +109,7 @@ class Succession:
         if heir.is_folder:
             self._places.rehome(tombstone.inode, heir.inode)
             for below in self._places.homes_in(heir.inode):
+                self._changed.append(below.inode)
                 assert below.home is not None
                 self.settle(below.home)
 
@@ -124,26 +125,28 @@ class Succession:
 
     def bury(self, node: Node) -> None:
         """The cloud has a tombstone no more, nor anything below."""
-        self._lose_below(node)
+        self.lose_below(node)
         self.unlink(node.inode)
 
     def detach(self, node: Node) -> None:
         """The cloud has an entry no more, which stays here as if it had just been made."""
         if node.is_folder:
-            self._lose_below(node)
+            self.lose_below(node)
         self._changes.write(detached(node))
         self._changed.append(node.inode)
 
-    def _lose_below(self, folder: Node) -> None:
+    def lose_below(self, folder: Node, but: Collection[int] = ()) -> None:
         """What the cloud had in a folder that is gone there, and that is not in the folder here.
 
         What was moved out of it unchanged is taken to lie in the cloud as it does here: the next listing
-        there does not show it, and so it goes like all that the cloud lost.
+        there does not show it, and so it goes like all that the cloud lost. but: what goes anyway.
         """
-        for below in self._places.below(folder.inode):
+        for below in self._places.homes_below(folder.inode):
+            if below.inode in but:
+                continue
             if below.is_removed:
                 self.unlink(below.inode)
-            elif below.is_moved:
+            else:
                 is_claimed = self._places.at_home(Place(below.parent or ROOT, below.name)) is not None
                 is_kept = below.is_modified or is_claimed
                 self._changes.write(detached(below) if is_kept else replace(below, home=None))

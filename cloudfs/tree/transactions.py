@@ -1,6 +1,6 @@
 """The tree's transactions: each reads and changes rows within one commit, in the writer's thread.
 
-They hold no state and decide nothing that depends on who has a file open; `tree.tree` does.
+They hold no state and decide nothing that depends on who has a file open; `observing_tree` does.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from cloudfs.database.cloud_places import CloudPlaces
 from cloudfs.database.entry_changes import EntryChanges
 from cloudfs.database.intents import IntentChanges
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind, Listing
-from cloudfs.model.errors import AlreadyExists, InvalidParameter, NotAFolder, NotFound
-from cloudfs.model.node import ROOT, Node
+from cloudfs.model.errors import NotAFolder, NotFound
+from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.tree.gallery import galleries_from, lies_in_gallery
-from cloudfs.tree.observation import Comparison, adopted, compare, first_seen, touched
+from cloudfs.tree.observation import Comparison, adopted, compare, first_seen, met, touched
+from cloudfs.tree.sends import PassedOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,6 @@ class Defaults:
     gid: int
     in_gallery: bool
     now_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Subtree:
-    """An entry that was unlinked, and all that was below it, parents before children, itself first."""
-
-    top: Node
-    members: list[tuple[int, Kind]]
 
 
 # --- start ---
@@ -114,11 +108,17 @@ def _find(changes: EntryChanges, path: bytes) -> Node | None:
 # --- observations ---
 
 
-def compare_listing(connection: sqlite3.Connection, folder: int, listing: FolderListing) -> Comparison:
+def compare_listing(
+    connection: sqlite3.Connection, folder: int, listing: FolderListing, passed: PassedOver
+) -> Comparison:
     """Compare; changes nothing. NotFound, NotAFolder."""
     changes = EntryChanges(connection)
     _known_folder(changes, folder)
-    return compare(changes.children(folder), listing)
+    known: list[Node] = []
+    here: list[Node] = []
+    for node in changes.children(folder):
+        (known if node.home is None and not node.is_unsent else here).append(node)
+    return compare([*known, *CloudPlaces(connection).homes_in(folder)], here, listing, passed)
 
 
 def apply_listing(
@@ -135,6 +135,10 @@ def apply_listing(
     changes.write_listed(replace(listed, version=comparison.folder.version, listing=Listing.WHOLE))
     replaced = write_stale(connection, comparison.stale, in_use, defaults.now_ns)
     write_touched(connection, comparison.touched, defaults.now_ns)
+    for before, entry in comparison.met:
+        current = changes.load(before.inode)
+        if current is not None and current.is_unsent:  # what took a place over meanwhile is known there
+            changes.write(met(current, entry))
     return insert_new(changes, folder, comparison.new, defaults), replaced
 
 
@@ -196,36 +200,14 @@ def _known_folder(changes: EntryChanges, inode: int) -> Node:
     return node
 
 
-# --- removals ---
+def keep_versions(connection: sqlite3.Connection, nodes: Sequence[Node]) -> None:
+    """Take new versions back: the files were opened for writing meanwhile."""
+    EntryChanges(connection).write_versions(nodes)
 
 
-def unlink(
-    connection: sqlite3.Connection,
-    folder: int,
-    inodes: Sequence[int],
-    successors: dict[int, tuple[RemoteEntry, Defaults]],
-) -> tuple[list[Subtree], list[Node]]:
-    """Take children out of a folder, and let what the cloud has under their names follow.
-
-    Returns what went, with all below it, and what followed. What is no child of the folder is passed over.
-    """
-    changes = EntryChanges(connection)
-    nodes = [node for inode in inodes if (node := changes.load(inode)) is not None and node.parent == folder]
-    gone = [Subtree(node, changes.subtree(node.inode)) for node in nodes]
-    changes.unlink(node.inode for node in nodes)
-    followers = []
-    for node in nodes:
-        if node.inode in successors:
-            entry, defaults = successors[node.inode]
-            followers += insert_new(changes, folder, [entry], defaults)
-    return gone, followers
-
-
-def delete(connection: sqlite3.Connection, inodes: Sequence[int], survivors: Sequence[int]) -> None:
-    """Delete rows, given with parents before children; survivors among their children become unlinked."""
-    changes = EntryChanges(connection)
-    changes.unlink(survivors)
-    changes.delete(reversed(inodes))
+def delete(connection: sqlite3.Connection, inodes: Sequence[int]) -> None:
+    """Delete rows, given with parents before children."""
+    EntryChanges(connection).delete(reversed(inodes))
 
 
 # --- moves ---
@@ -240,20 +222,6 @@ class Target:
     path: RemotePath
     gallery: Sequence[RemotePath]
     now_ns: int
-
-
-def move(connection: sqlite3.Connection, moved: int, target: Target) -> list[int]:
-    """Give an entry another place; returns the files whose media ids came or went with that.
-
-    NotFound, NotAFolder, AlreadyExists, InvalidParameter.
-    """
-    changes = EntryChanges(connection)
-    _known_folder(changes, target.folder)
-    if changes.child(target.folder, target.name) is not None:
-        raise AlreadyExists("the name is taken")
-    if any(inode == target.folder for inode, _ in changes.subtree(moved)):
-        raise InvalidParameter("a folder can't lie within itself")
-    return _place(changes, moved, target)
 
 
 def take_place(
@@ -272,6 +240,35 @@ def take_place(
         # What lies below is as it was last seen: without a tag its next listing is called for.
         file_id = new.file_id or kept.file_id
         changes.write_listed(replace(kept, version=Version(None, None, 0), file_id=file_id))
+    return _place(changes, old, target)
+
+
+def take_home(
+    connection: sqlite3.Connection, old: int, new: RemoteEntry, below_new: Sequence[int], target: Target
+) -> list[int]:
+    """Let the cloud's place of a changed entry be that of another one, which goes with all below it.
+
+    What lies elsewhere here stays there, else it follows. The version is the new one if the content is the
+    same by size and time (tags of two URLs can't be compared); else the one that the change began from
+    stays, and the next listing finds it contested. Returns the files whose media ids came or went. NotFound.
+    """
+    changes, places = EntryChanges(connection), CloudPlaces(connection)
+    kept = changes.load(old)
+    if kept is None or kept.parent is None or kept.version is None:
+        raise NotFound("it is gone")
+    changes.delete(reversed(below_new))
+    place = Place(target.folder, target.name)
+    base = replace(kept.version, etag=None)
+    if kept.is_folder:
+        base = Version(None, None, 0)
+        places.forget_tags(places.inodes_below(old))
+    elif base.is_same_as(new.version):
+        base = new.version
+    moved = replace(kept, version=base, file_id=new.file_id or kept.file_id)
+    if kept.is_moved:
+        changes.write(replace(moved, home=None if place == (kept.parent, kept.name) else place))
+        return []
+    changes.write(moved)
     return _place(changes, old, target)
 
 

@@ -63,7 +63,8 @@ async def test_two_inodes_cannot_share_a_cache_file(database: Database) -> None:
 async def make_entries(database: Database, *inodes: int) -> None:
     def work(connection: sqlite3.Connection) -> None:
         connection.executemany(
-            "INSERT INTO entries (inode, name, kind, size, mtime_ns, ctime_ns, mode, uid, gid, listing, pinned) "
+            "INSERT INTO entries "
+            "(inode, name, kind, size, mtime_ns, ctime_ns, mode, uid, gid, listing, pinned) "
             "VALUES (?, x'', 0, 0, 0, 0, 0, 0, 0, 0, 0)",
             [(inode,) for inode in inodes],
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 
@@ -10,8 +12,8 @@ from cloudfs.database.history import History, HistoryRecord
 from cloudfs.events import Topic
 from cloudfs.model.entry import FolderListing, RemoteEntry, Version
 from cloudfs.model.enums import Listing, Scope
-from cloudfs.model.errors import AlreadyExists, InvalidParameter, NotAFolder, NotFound
-from cloudfs.model.node import Node
+from cloudfs.model.errors import Busy, InvalidParameter, NotAFolder, NotFound
+from cloudfs.model.node import Node, Place
 from cloudfs.tree.changes import AttributesChanged, ContentChanged, EntryChanged, TreeChange
 from cloudfs.tree.tree import ROOT
 from tests.tree.conftest import T0, Opening, World, file, folder, listing
@@ -31,6 +33,20 @@ def child(world: World, parent: int, name: bytes) -> Node:
     node = world.tree.child(parent, name)
     assert node is not None
     return node
+
+
+async def move(world: World, inode: int, parent: int, name: bytes) -> None:
+    """Rename an entry here, and hear that the cloud has done so too."""
+    node = world.tree.node(inode)
+    assert node.parent is not None
+    await world.tree.rename(node.parent, node.name, parent, name)
+    await world.tree.record_moved(inode, Place(parent, name))
+
+
+def untagged(node: Node) -> Node:
+    """What a move leaves of a version: a tag is that of one URL."""
+    assert node.version is not None
+    return replace(node, version=replace(node.version, etag=None))
 
 
 class Heard:
@@ -468,12 +484,12 @@ async def test_media_ids_are_for_gallery_files_stable_and_never_used_again(openi
         assert [media_id(i) for i in (first[b"a"], first[b"b"], deep[b"c"])] == [1, 2, 3]
         assert [media_id(i) for i in (top[b"f"], top[b"Photos"], first[b"trip"])] == [None, None, None]
         assert world.tree.by_media_id(3) == world.tree.node(deep[b"c"])
-        await world.tree.move(deep[b"c"], top[b"Photos"], b"renamed")
+        await move(world, deep[b"c"], top[b"Photos"], b"renamed")
         assert media_id(deep[b"c"]) == 3
         await world.tree.remove([deep[b"c"]], world.in_use)
         assert world.tree.by_media_id(3) is None
-        await world.tree.move(top[b"f"], top[b"Photos"], b"f")
-        await world.tree.move(first[b"a"], ROOT, b"a")
+        await move(world, top[b"f"], top[b"Photos"], b"f")
+        await move(world, first[b"a"], ROOT, b"a")
         assert (media_id(top[b"f"]), media_id(first[b"a"])) == (4, None)
     async with opening(gallery=(b"Photos/trip", b"Pictures/")) as world:
         await observe(world, first[b"trip"], file(b"d"))
@@ -492,9 +508,9 @@ async def test_a_folder_moved_into_the_gallery_or_out_takes_its_files_along(open
         top = await observe(world, ROOT, folder(b"Photos"), folder(b"d"))
         f = (await observe(world, top[b"d"], file(b"f")))[b"f"]
         assert world.tree.node(f).media_id is None
-        await world.tree.move(top[b"d"], top[b"Photos"], b"d")
+        await move(world, top[b"d"], top[b"Photos"], b"d")
         assert world.tree.node(f).media_id == 1
-        await world.tree.move(top[b"d"], ROOT, b"d")
+        await move(world, top[b"d"], ROOT, b"d")
         assert world.tree.node(f).media_id is None
 
 
@@ -504,20 +520,20 @@ async def test_a_folder_that_gets_the_name_of_a_gallery_is_one_with_all_below(op
         b = (await observe(world, x, folder(b"b"), file(b"f")))[b"b"]
         c = (await observe(world, b, folder(b"d"), file(b"g")))[b"d"]
         deep = (await observe(world, c, file(b"h")))[b"h"]
-        await world.tree.move(c, b, b"c")
-        await world.tree.move(x, ROOT, b"a")
+        await move(world, c, b, b"c")
+        await move(world, x, ROOT, b"a")
         assert world.tree.scope(deep) is Scope.GALLERY
         ids = {node.name: node.media_id for page in world.tree.walk(ROOT) for node, _ in page}
         assert ids == {b"a": None, b"b": None, b"c": None, b"f": None, b"g": None, b"h": 1}
-        await world.tree.move(b, x, b"bb")
-        assert world.tree.node(deep).media_id is None
+        with pytest.raises(Busy):
+            await move(world, b, x, b"bb")
 
 
 async def test_what_would_have_followed_under_a_name_is_forgotten_with_a_move(opening: Opening) -> None:
     async with opening() as world:
         top = await observe(world, ROOT, folder(b"x"), folder(b"d"))
         await observe(world, ROOT, file(b"x"), folder(b"d"))
-        await world.tree.move(top[b"x"], top[b"d"], b"y")
+        await move(world, top[b"x"], top[b"d"], b"y")
         await world.tree.remove([top[b"x"]], world.in_use)
         assert names(world, top[b"d"]) == {}
         assert names(world, ROOT).keys() == {b"d"}
@@ -542,20 +558,12 @@ async def test_moves_keep_the_inode_and_all_below(opening: Opening) -> None:
         in_a = await observe(world, top[b"a"], file(b"f"), folder(b"c"))
         before = world.tree.node(in_a[b"f"])
         with Heard(world.topic) as heard:
-            await world.tree.move(top[b"a"], top[b"b"], b"moved")
-        assert heard.items == [EntryChanged(ROOT, b"a"), EntryChanged(top[b"b"], b"moved")]
+            await move(world, top[b"a"], top[b"b"], b"moved")
+        assert heard.items == [], "the kernel did it itself"
         assert world.tree.path(in_a[b"f"]) == b"b/moved/f"
-        assert world.tree.find(b"b/moved/f") == (before, [])
+        assert world.tree.find(b"b/moved/f") == (untagged(before), [])
         assert names(world, ROOT).keys() == {b"b", b"taken"}
         assert names(world, top[b"b"]) == {b"moved": top[b"a"]}
-        with pytest.raises(AlreadyExists):
-            await world.tree.move(in_a[b"f"], ROOT, b"taken")
-        with pytest.raises(InvalidParameter):
-            await world.tree.move(top[b"b"], in_a[b"c"], b"loop")
-        with pytest.raises(NotAFolder):
-            await world.tree.move(top[b"b"], in_a[b"f"], b"x")
-        with pytest.raises(NotFound):
-            await world.tree.move(99, ROOT, b"x")
     async with opening() as world:
         assert world.tree.path(in_a[b"f"]) == b"b/moved/f"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Queue
 from typing import TypeVar
@@ -24,7 +24,9 @@ from cloudfs.events import Topic
 from cloudfs.model.entry import FolderListing, RemoteEntry, Version
 from cloudfs.model.enums import Kind, Listing, Scope
 from cloudfs.model.errors import NotFound
+from cloudfs.model.node import Place
 from cloudfs.tree.changes import TreeChange
+from cloudfs.tree.observation import refined
 from cloudfs.tree.tree import ROOT, Tree
 
 T = TypeVar("T")
@@ -191,7 +193,9 @@ class TreeMachine(RuleBasedStateMachine):
                 gone.append(entry.inode)
                 if name in listed:
                     self.model.successors[entry.inode] = version
-            elif version is not None and version != entry.version:
+            elif version is not None and entry.version.is_same_as(version):
+                self._refine(entry, refined(entry.version, version))
+            elif version is not None:
                 self._changed(entry, version, seen.replaced, seen.changed)
         for name in listed.keys() - folder.children.keys():
             folder.children[name] = self.new(join(path, name), added.pop(name), listed[name])
@@ -200,6 +204,12 @@ class TreeMachine(RuleBasedStateMachine):
         assert sorted(node.inode for node in seen.vanished) == sorted(gone)
         if remove:
             self._remove(gone)
+
+    def _refine(self, entry: Entry, version: Version) -> None:
+        """The same content is known by another version."""
+        entry.version = version
+        if entry.inode in self.model.used:
+            self.model.used[entry.inode].version = version
 
     def _changed(self, entry: Entry, version: Version, replaced: dict[int, int], changed: list[int]) -> None:
         if entry.inode in self.model.used:
@@ -211,6 +221,13 @@ class TreeMachine(RuleBasedStateMachine):
         else:
             assert entry.inode in changed
         entry.version = version
+
+    async def _move(self, inode: int, folder: int, name: bytes) -> None:
+        """Renamed here, and the cloud has followed."""
+        node = self.tree.node(inode)
+        assert node.parent is not None
+        await self.tree.rename(node.parent, node.name, folder, name)
+        await self.tree.record_moved(inode, Place(folder, name))
 
     async def _inode_of(self, folder: int, name: bytes) -> int:
         node = self.tree.child(folder, name)
@@ -273,7 +290,11 @@ class TreeMachine(RuleBasedStateMachine):
         assert target.children is not None
         if name in target.children:
             return
-        self.loop.call(self.tree.move, entry.inode, target.inode, name)
+        if galleries_below(path):
+            return
+        self.loop.call(self._move, entry.inode, target.inode, name)
+        for _, below in Model(entry).all():
+            self._refine(below, replace(below.version, etag=None))
         self._take(path)
         self.model.successors.pop(entry.inode, None)
         target.children[name] = entry
@@ -288,7 +309,7 @@ class TreeMachine(RuleBasedStateMachine):
         path, new = data.draw(st.sampled_from(places))
         old_path, old = data.draw(st.sampled_from([(p, e) for p, e in files if e is not new]))
         shown = self.loop.call(self.tree.adopt_move, old.inode, new.inode, self.in_use)
-        if old.inode in self.model.used and old.version != new.version:
+        if old.inode in self.model.used and not old.version.is_same_as(new.version):
             assert shown not in self.model.ever
             assert shown is not None
             self.model.ever.add(shown)
@@ -296,7 +317,10 @@ class TreeMachine(RuleBasedStateMachine):
             self.model.successors.pop(old.inode, None)
             old.inode = shown
         assert shown == old.inode
-        old.version = new.version
+        if old.version.is_same_as(new.version):
+            self._refine(old, refined(old.version, new.version))
+        else:
+            old.version = new.version
         self._take(old_path)
         for inode in (old.inode, new.inode):
             self.model.successors.pop(inode, None)
@@ -399,6 +423,11 @@ class TreeMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.loop.close()
         self.directory.cleanup()
+
+
+def galleries_below(path: bytes) -> bool:
+    """Whether a gallery folder lies at a path: what can't be renamed."""
+    return path == GALLERY
 
 
 def join(folder: bytes, name: bytes) -> bytes:
