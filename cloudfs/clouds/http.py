@@ -216,7 +216,8 @@ class Http:
         """Send, check the head, hand out the body for the length of the block.
 
         expect: the statuses that are an answer; any other raises what `statuses.error_for` makes of it.
-        body: sent as it comes, and closed in the end; an answer that comes before its end ends it.
+        body: sent as it comes, and closed in the end; an answer that comes before its end ends it. It must
+        have as many bytes as `headers` say.
         meanings: statuses that mean something particular to this request.
         patience_s: how much longer than usual the answer to a streamed body may take.
         Waiting for a connection has no deadline of its own. NetworkUnavailable, NetworkTimeout,

@@ -25,42 +25,42 @@ KEEP_WARM_S = 300.0
 
 _INTERIM = re.compile(rb"HTTP/1\.1 1")  # RFC 9110 section 15.2: the answer is yet to come
 
-# What is to be read may be no answer but a ticket of TLS, which is taken in passing.
-LOOK_S = 0.005
-
 
 class Stream(httpcore.AsyncNetworkStream):
     """A connection that reads more at once than httpcore asks for, which its h11 side accepts, and that
     stops sending once the server has answered: a 412 or 507 need not wait for a gigabyte that nobody wants.
 
-    `_early`: what was read while sending.
+    `_early`: what was read while sending. `_is_quiet`: whether what is to be read can only be an answer; on
+    a new connection of TLS 1.3 it may be a ticket, behind which a read would wait.
     """
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
         self._early: bytes | None = None
+        self._is_quiet = inner.get_extra_info("ssl_object") is None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         early, self._early = self._early, None
-        return await self._inner.read(READ_BYTES, timeout) if early is None else early
+        if early is not None:
+            return early
+        data = await self._inner.read(READ_BYTES, timeout)
+        self._is_quiet = True
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """WriteError where an answer came first: httpcore then goes on to read it."""
         if not buffer:  # the end of a request, after which an answer is never early
             return
-        await self._look()
+        await self._look(timeout)
         try:
             await self._inner.write(buffer, timeout)
         except httpcore.WriteTimeout:  # nobody takes it
-            await self._look()
+            await self._look(timeout)
             raise
 
-    async def _look(self) -> None:
-        if self._early is None and self._inner.get_extra_info("is_readable"):
-            try:
-                self._early = await self._inner.read(READ_BYTES, LOOK_S)
-            except httpcore.ReadTimeout:
-                return
+    async def _look(self, timeout: float | None) -> None:
+        if self._early is None and self._is_quiet and self._inner.get_extra_info("is_readable"):
+            self._early = await self._inner.read(READ_BYTES, timeout)
         if self._early is not None and _INTERIM.match(self._early) is None:
             raise httpcore.WriteError("the server answered before the end of the request")
 

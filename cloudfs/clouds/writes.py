@@ -31,6 +31,7 @@ from cloudfs.model.errors import (
     NotFound,
     PreconditionFailed,
     ServerError,
+    TryAgain,
 )
 
 # Apache and WsgiDAV look at conditions before they take the body, and never again: of two long uploads with
@@ -58,6 +59,20 @@ class Upload:
         if self.mtime_ns is not None:
             headers["X-OC-Mtime"] = str(self.mtime_ns // _NS)
         return headers
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body, once; TryAgain before it could go out longer or shorter than it should be."""
+        left = self.size
+        try:
+            async for chunk in self.body:
+                left -= len(chunk)
+                if left < 0:
+                    break
+                yield chunk
+            if left:
+                raise TryAgain(f"the content is not the {self.size} bytes that it was")
+        finally:
+            await close_body(self.body)
 
     def version(self, answer: Answer) -> Version:
         """What the answer to the PUT says of it."""
@@ -152,7 +167,7 @@ class Writes:
             lane=Lane.BULK,
             expect=(200, 201, 204),
             headers={**upload.headers(), **guard},
-            body=upload.body,
+            body=upload.pieces(),
             meanings=NAME_MEANINGS,
             patience_s=upload.size / _DIGEST_BYTES_S,
         ) as answer:

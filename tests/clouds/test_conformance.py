@@ -10,6 +10,7 @@ from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     ContentNotFound,
     NameRefused,
+    NotAFolder,
     NotFound,
     VersionChanged,
 )
@@ -44,6 +45,12 @@ async def test_an_empty_folder_has_an_empty_listing(subject: Subject) -> None:
 async def test_listing_what_is_missing(subject: Subject) -> None:
     with pytest.raises(NotFound):
         await subject.cloud.list_folder(b"missing")
+
+
+async def test_listing_a_file(subject: Subject) -> None:
+    subject.outside.put(b"f", b"abc")
+    with pytest.raises(NotAFolder):
+        await subject.cloud.list_folder(b"f")
 
 
 async def test_stat_says_what_the_listing_says(subject: Subject) -> None:

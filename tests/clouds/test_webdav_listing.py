@@ -7,7 +7,7 @@ import os
 import pytest
 import trio
 
-from cloudfs.clouds.base import Lane
+from cloudfs.clouds.base import Capabilities, Lane
 from cloudfs.clouds.listing import MAX_NOTES
 from cloudfs.model.entry import RemoteEntry, Version
 from cloudfs.model.enums import Kind
@@ -263,3 +263,24 @@ async def test_faults_on_the_way_are_errors_and_pass(
         with pytest.raises(cause):
             await cloud.list_folder(b"")
     assert len((await cloud.list_folder(b"")).entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        ('<o:fileid xmlns:o="http://owncloud.org/ns">7</o:fileid><D:getetag>"strong"</D:getetag>', True),
+        ('<o:fileid xmlns:o="http://owncloud.org/ns">7</o:fileid><D:getetag>W/"weak"</D:getetag>', False),
+        ('<o:fileid xmlns:o="http://owncloud.org/ns">7</o:fileid>', False),
+        ('<D:getetag>"strong"</D:getetag>', False),
+    ],
+)
+async def test_whether_folder_tags_tell_of_all_below(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav, properties: str, told: bool
+) -> None:
+    server = await open_scripted(lambda _: multistatus(resource("/", FOLDER + properties)))
+    cloud = await open_webdav(server.url)
+    await cloud.list_folder(b"")
+    assert cloud.capabilities.folder_tags is told
+    other = await open_webdav(server.url, known=Capabilities(folder_tags=not told))
+    await other.list_folder(b"")
+    assert other.capabilities.folder_tags is not told
