@@ -115,12 +115,20 @@ def _check_version(answer: Answer, wish: Wish) -> bool:
         if not tag.startswith("W/"):
             return True
         confirmed = True
-    mtime_ns = read_date(answer.header("Last-Modified"))
+    mtime_ns = _told_mtime_ns(answer, version)
     if mtime_ns is not None and version.mtime_ns is not None:
         if mtime_ns // 1_000_000_000 != version.mtime_ns // 1_000_000_000:
             raise VersionChanged("the file was modified at another time")
         confirmed = True
     return confirmed
+
+
+def _told_mtime_ns(answer: Answer, version: Version) -> int | None:
+    """The answer's Last-Modified. None where it is the answer's own time, standing in for one in the future
+    (RFC 9110 section 8.8.2.1), which a listing tells all the same."""
+    mtime_ns, now_ns = read_date(answer.header("Last-Modified")), read_date(answer.header("Date"))
+    is_ahead = now_ns is not None and version.mtime_ns is not None and version.mtime_ns > now_ns
+    return None if is_ahead and mtime_ns == now_ns else mtime_ns
 
 
 def _check_length(answer: Answer, expected: int) -> None:

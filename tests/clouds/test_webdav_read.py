@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 import trio
@@ -170,6 +171,20 @@ async def test_the_first_seconds_weak_tag_is_the_later_strong_one(
         if version.is_strong:
             await trio.sleep(1.1)  # until Apache calls it so too
         assert await read(cloud, version, 5, 9) == (5, BODY[5:9])
+
+
+async def test_a_file_of_tomorrow_is_read_though_no_answer_may_tell_its_time(
+    apache: Apache, open_webdav: OpenWebDav
+) -> None:
+    (apache.root / "f").write_bytes(BODY)
+    os.utime(apache.root / "f", (OLD_S, time.time() + 86_400))
+    cloud = await open_webdav(apache.url)
+    version = (await cloud.stat(b"f")).version
+    assert not version.is_strong
+    assert await read(cloud, version, 100, SIZE) == (100, BODY[100:])
+    (apache.root / "f").write_bytes(BODY[::-1])
+    with pytest.raises(VersionChanged):
+        await read(cloud, version, 100, SIZE)
 
 
 @pytest.mark.usefixtures("file_f")
