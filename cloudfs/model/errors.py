@@ -104,6 +104,13 @@ class VersionChanged(CloudfsError):
     """The cloud holds another version than the one asked for (412, or the answer's version differs)."""
 
 
+class Incomplete(CloudfsError):
+    """A part of a file that was changed here was never fetched, and the cloud no longer has it.
+
+    What there is of the file stays here; it is never sent with holes.
+    """
+
+
 class PreconditionFailed(CloudfsError):
     """412 to a conditional write, delete or move: somebody else was there first."""
 

@@ -23,12 +23,15 @@ from cloudfs.model.errors import (
     AccessRefused,
     ChangedMeanwhile,
     CloudStorageFull,
+    ContentNotFound,
+    Incomplete,
     Locked,
     NameRefused,
     NotFound,
     PreconditionFailed,
     TooManyRequests,
     TryAgain,
+    VersionChanged,
 )
 from cloudfs.model.node import Node, Place
 from cloudfs.transfers.pool import Transfers
@@ -134,7 +137,7 @@ class Uploads:
         content = await self._store.open(node.inode, node.version)
         try:
             for _ in range(_ABORTS):
-                await self._transfers.need(content, 0, content.size)
+                await self._fetch_rest(node, content)
                 try:
                     return await self._send(sending, content, place, base)
                 except ChangedMeanwhile:
@@ -144,6 +147,17 @@ class Uploads:
         finally:
             await self._store.close(content)
         return False
+
+    async def _fetch_rest(self, node: Node, content: Content) -> None:
+        """Have all of the content here. Incomplete where what lacks is nowhere any more."""
+        try:
+            await self._transfers.need(content, 0, content.size)
+        except (ContentNotFound, VersionChanged) as error:
+            if node.version is not None:
+                raise  # the cloud has another version: both sides meet first
+            raise Incomplete(
+                "a part of the file was never fetched, and the cloud no longer has it"
+            ) from error
 
     def _may_send(self, node: Node, place: Place, base: Version | None) -> bool:
         """Whether the entry still is what the upload was planned for."""
