@@ -124,8 +124,8 @@ class Drain:
         return size - processed
 
     def _stuck(self, node: Node, cause: str | None) -> Stuck:
-        if self._store.is_written(node.inode):
-            cause = "a program has it open for writing"
+        if self._store.is_unflushed(node.inode):
+            cause = "a program is writing it"
         elif node.tries and node.error_reason:
             cause = node.error_reason
         return Stuck(self._path(node), cause or "it was not sent")

@@ -196,8 +196,8 @@ class Desk:
         self.store.begin_writing(content)
         await self.editor.truncate(content, 0)
         await self.editor.write(content, 0, data)
-        await self.editor.flush(content)
         if is_closed:
+            await self.editor.flush(content)
             self.store.end_writing(content)
             await self.store.close(content)
         return node.inode

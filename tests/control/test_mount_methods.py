@@ -153,7 +153,7 @@ async def test_umount_that_waits_in_vain_names_what_cannot_go(desk: Desk, cloud:
     root = str(desk.config.mount.path)
     assert {row["path"]: row["reason"] for row in refused.value.data["stuck"]} == {
         f"{root}/stays": "the cloud is full",
-        f"{root}/open": "a program has it open for writing",
+        f"{root}/open": "a program is writing it",
     }
     assert not desk.ended.is_set()
     assert cloud.content(b"goes") == b"2"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,14 +123,15 @@ def test_umount_wait_that_is_interrupted_leaves_the_mount_as_it_was(
 
 
 def test_umount_force_leaves_changes_to_the_next_mount(mount: Mount, apache: Apache) -> None:
-    with (mount.path / "open.bin").open("wb") as file:
-        file.write(NEW)
-        file.flush()
-        os.fsync(file.fileno())
-        (mount.path / "old.bin").unlink()
-        assert cloudfs("umount", "--force", mount.path).returncode == 0
-        assert end_of(mount) == 0
-        assert_same(tree(apache.root), {"old.bin": b"old"})
+    descriptor = os.open(mount.path / "open.bin", os.O_WRONLY | os.O_CREAT)
+    os.write(descriptor, NEW)
+    os.fsync(descriptor)
+    (mount.path / "old.bin").unlink()
+    assert cloudfs("umount", "--force", mount.path).returncode == 0
+    assert end_of(mount) == 0
+    with suppress(OSError):  # the mount went under it
+        os.close(descriptor)
+    assert_same(tree(apache.root), {"old.bin": b"old"})
     mount.start()
     assert mount.pending == 2
     assert (mount.path / "open.bin").read_bytes() == NEW
