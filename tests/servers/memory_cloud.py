@@ -5,30 +5,20 @@ Trusted because the conformance suite of tests/clouds passes on it as on Apache 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 
 from cloudfs.clouds.base import Capabilities, Lane, Quota
-from cloudfs.model.entry import (
-    TEMPORARY_PREFIX,
-    FolderListing,
-    RemoteEntry,
-    RemotePath,
-    Version,
-    join,
-    name_fault,
-)
+from cloudfs.model.entry import TEMPORARY_PREFIX, FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     AlreadyExists,
     CloudfsError,
     CloudStorageFull,
     ContentNotFound,
-    NameRefused,
     NetworkUnavailable,
     NotAFolder,
     NotEmpty,
@@ -37,10 +27,9 @@ from cloudfs.model.errors import (
     VersionChanged,
     WrongContent,
 )
+from tests.servers.memory_files import MemoryFiles, Node, entry_of, size_of, takes_all, version_of
 
 CHUNK = 64 * 1024
-EPOCH_NS = 1_700_000_000_000_000_000
-WEAK_S = 1.0  # how long Apache's tags are weak
 
 
 @dataclass(frozen=True)
@@ -51,17 +40,6 @@ class Call:
     path: RemotePath
     start: int = 0
     stop: int = 0
-
-
-@dataclass
-class _Node:
-    kind: Kind
-    file_id: str
-    content: bytes = b""
-    mtime_ns: int = EPOCH_NS
-    etag: str | None = None
-    weak_until: float = -float("inf")  # by trio's clock
-    children: dict[bytes, _Node] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,20 +83,13 @@ class MemoryContent:
         raise StopAsyncIteration
 
 
-def _takes_all(name: bytes) -> bool:
-    return False
-
-
-class MemoryCloud:
+class MemoryCloud(MemoryFiles):
     """Folders and files in memory, with a log of calls, failures on demand and waiting times.
 
     latency_s: before each answer; chunk_latency_s: before each 64 KiB of a body.
     ranges: False makes it a server that answers a range with the whole file.
     available: bytes left, None for no notion of quota.
-    folder_tags: whether a folder has a tag that changes with anything below it (Nextcloud).
-    ignores_case: whether names that differ in case alone are one (a server on Windows).
-    weak_at_first: whether a file's tag is weak in its first second (Apache); needs trio's clock.
-    refuses: which names it cannot hold.
+    The rest as in MemoryFiles.
     """
 
     def __init__(
@@ -129,14 +100,16 @@ class MemoryCloud:
         folder_tags: bool = False,
         ignores_case: bool = False,
         weak_at_first: bool = False,
-        refuses: Callable[[bytes], bool] = _takes_all,
+        refuses: Callable[[bytes], bool] = takes_all,
     ) -> None:
+        super().__init__(
+            folder_tags=folder_tags,
+            ignores_case=ignores_case,
+            weak_at_first=weak_at_first,
+            refuses=refuses,
+        )
         self.ranges = ranges
         self.max_connections = max_connections
-        self.folder_tags = folder_tags
-        self.ignores_case = ignores_case
-        self.weak_at_first = weak_at_first
-        self.refuses = refuses
         self.latency_s = 0.0
         self.chunk_latency_s = 0.0
         self.available: int | None = 1 << 40
@@ -144,45 +117,9 @@ class MemoryCloud:
         self.bytes_served = 0
         self.bytes_taken = 0
         self.gate: trio.Event | None = None  # while set, no answer comes before the event
-        self._numbers = itertools.count(1)
-        self._root = self._new(Kind.FOLDER)
         self._failures: list[_Failure] = []
 
     # --- told by a test ---
-
-    def put(self, path: RemotePath, content: bytes, *, mtime_ns: int | None = None) -> RemoteEntry:
-        """Make or replace a file, and the folders above it, as another device would."""
-        folder, name = self._make_parents(path)
-        node = folder.children.setdefault(name, self._new(Kind.FILE))
-        self._fill(node, content, mtime_ns)
-        self._changed(path)
-        return _entry(name, node)
-
-    def mkdir(self, path: RemotePath) -> None:
-        folder, name = self._make_parents(path)
-        folder.children.setdefault(name, self._new(Kind.FOLDER))
-        self._changed(path)
-
-    def remove(self, path: RemotePath) -> None:
-        """Remove a file, or a folder with all below."""
-        parent, _, name = path.rpartition(b"/")
-        folder = self._find(parent)
-        del folder.children[_name_in(folder, name, self.ignores_case) or name]
-        self._changed(path)
-
-    def rename(self, source: RemotePath, target: RemotePath) -> None:
-        node = self._find(source)
-        self.remove(source)
-        folder, name = self._make_parents(target)
-        folder.children[name] = node
-        self._changed(target)
-
-    def paths(self) -> dict[RemotePath, bytes | None]:
-        """All that it holds: the content of each file, None for a folder; temporaries too."""
-        return dict(_below(b"", self._root))
-
-    def content(self, path: RemotePath) -> bytes:
-        return self._find(path).content
 
     def fail(
         self,
@@ -229,12 +166,12 @@ class MemoryCloud:
         if node.kind is not Kind.FOLDER:
             raise NotAFolder(f"{path!r} is a file")
         shown = [name for name in node.children if not name.startswith(TEMPORARY_PREFIX)]
-        entries = tuple(_entry(name, node.children[name]) for name in shown)
-        return FolderListing(_entry(path.rpartition(b"/")[2], node), entries)
+        entries = tuple(entry_of(name, node.children[name]) for name in shown)
+        return FolderListing(entry_of(path.rpartition(b"/")[2], node), entries)
 
     async def stat(self, path: RemotePath) -> RemoteEntry:
         await self._begin(Call("stat", path))
-        return _entry(path.rpartition(b"/")[2], self._find(path))
+        return entry_of(path.rpartition(b"/")[2], self._find(path))
 
     @asynccontextmanager
     async def read(
@@ -245,7 +182,7 @@ class MemoryCloud:
             node = self._find(path)
         except NotFound as error:
             raise ContentNotFound(error.reason, status=404) from error
-        if not _version(node).is_same_as(version):
+        if not version_of(node).is_same_as(version):
             raise VersionChanged(f"{path!r} is of another version", status=412)
         if not start < stop <= len(node.content):
             raise WrongContent(f"{path!r} has no bytes {start}-{stop}")
@@ -279,7 +216,7 @@ class MemoryCloud:
         self._fill(node, content, mtime_ns)
         self._changed(path)
         _raise(failure)
-        return _version(node)
+        return version_of(node)
 
     async def make_folder(self, path: RemotePath) -> None:
         failure = await self._begin(Call("make_folder", path))
@@ -295,7 +232,7 @@ class MemoryCloud:
         node = self._find(path)
         if base is None:
             _check_empty_folder(path, node)
-        elif node.kind is Kind.FOLDER or not _version(node).is_same_as(base):
+        elif not _is_version(node, base):
             raise PreconditionFailed(f"{path!r} has changed", status=412)
         self.remove(path)
         _raise(failure)
@@ -314,7 +251,7 @@ class MemoryCloud:
         there = self._holder(parent, name)
         if replaces is None and there is not None and there is not node:
             raise AlreadyExists(f"{target!r} is taken", status=412)
-        if replaces is not None and (there is None or not _version(there).is_same_as(replaces)):
+        if replaces is not None and not _is_version(there, replaces):
             raise PreconditionFailed(f"{target!r} has changed", status=412)
         self.remove(source)
         parent.children[name] = node
@@ -325,7 +262,7 @@ class MemoryCloud:
         await self._begin(Call("quota", b""))
         if self.available is None:
             return None
-        return Quota(used=_size(self._root), available=self.available)
+        return Quota(used=size_of(self._root), available=self.available)
 
     async def changes(self, cursor: str | None) -> tuple[list[RemotePath], str] | None:
         return None
@@ -349,28 +286,6 @@ class MemoryCloud:
                 return failure
         return None
 
-    def _new(self, kind: Kind) -> _Node:
-        return _Node(kind, f"id-{next(self._numbers)}")
-
-    def _fill(self, node: _Node, content: bytes, mtime_ns: int | None) -> None:
-        number = next(self._numbers)
-        node.content = content
-        node.etag = f'"{number:x}"'
-        node.mtime_ns = EPOCH_NS + number * 1_000_000_000 if mtime_ns is None else mtime_ns
-        if self.weak_at_first:
-            node.weak_until = trio.current_time() + WEAK_S
-
-    def _changed(self, path: RemotePath) -> None:
-        """Give the folders above a path another tag."""
-        if not self.folder_tags:
-            return
-        etag = f'"f{next(self._numbers):x}"'
-        folder = self._root
-        folder.etag = etag
-        for name in path.split(b"/")[:-1]:
-            folder = self._child(folder, name)
-            folder.etag = etag
-
     async def _receive(self, body: AsyncIterator[bytes]) -> bytes:
         content = bytearray()
         async for chunk in body:
@@ -379,65 +294,20 @@ class MemoryCloud:
             self.bytes_taken += len(chunk)
         return bytes(content)
 
-    def _find(self, path: RemotePath) -> _Node:
-        node = self._root
-        for name in path.split(b"/") if path else ():
-            node = self._child(node, name)
-        return node
-
-    def _child(self, folder: _Node, name: bytes) -> _Node:
-        held = _name_in(folder, name, self.ignores_case)
-        if held is None:
-            raise NotFound(f"{name!r} is not there", status=404)
-        return folder.children[held]
-
-    def _parent(self, path: RemotePath) -> tuple[_Node, bytes]:
-        folder, _, name = path.rpartition(b"/")
-        if (fault := name_fault(name)) is not None:
-            raise NameRefused(f"{name!r}: {fault}", status=400)
-        if self.refuses(name):
-            raise NameRefused(f"the cloud cannot hold {name!r}", status=400)
-        node = self._find(folder)
-        if node.kind is not Kind.FOLDER:
-            raise NotFound(f"{folder!r} is no folder", status=409)
-        return node, name
-
-    def _make_parents(self, path: RemotePath) -> tuple[_Node, bytes]:
-        folder, _, name = path.rpartition(b"/")
-        node = self._root
-        for part in folder.split(b"/") if folder else ():
-            node = node.children.setdefault(part, self._new(Kind.FOLDER))
-        return node, name
-
-    def _holder(self, folder: _Node, name: bytes) -> _Node | None:
-        """What holds the name. NameRefused where that has another one, which the cloud thinks the same."""
-        held = _name_in(folder, name, self.ignores_case)
-        if held is not None and held != name:
-            raise NameRefused(f"{held!r} differs from {name!r} only in case", status=412)
-        return None if held is None else folder.children[held]
-
     def _check_base(self, path: RemotePath, base: Version | None) -> None:
         parent, name = self._parent(path)
         there = self._holder(parent, name)
         if base is None and there is not None:
             raise PreconditionFailed(f"{path!r} is taken", status=412)
-        if base is not None and (there is None or not _version(there).is_same_as(base)):
+        if base is not None and not _is_version(there, base):
             raise PreconditionFailed(f"{path!r} has changed", status=412)
 
 
-def _name_in(folder: _Node, name: bytes, ignores_case: bool) -> bytes | None:
-    """The name under which a folder holds what is asked for."""
-    if name in folder.children or not ignores_case:
-        return name if name in folder.children else None
-    asked = _folded(name)
-    return next((held for held in folder.children if _folded(held) == asked), None)
+def _is_version(node: Node | None, version: Version) -> bool:
+    return node is not None and node.kind is Kind.FILE and version_of(node).is_same_as(version)
 
 
-def _folded(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape").casefold()
-
-
-def _check_empty_folder(path: RemotePath, node: _Node) -> None:
+def _check_empty_folder(path: RemotePath, node: Node) -> None:
     if node.kind is not Kind.FOLDER:
         raise NotAFolder(f"{path!r} is a file")
     if node.children:
@@ -448,26 +318,3 @@ def _raise(failure: _Failure | None) -> None:
     """What comes once the request was carried out."""
     if failure is not None:
         raise failure.error
-
-
-def _below(path: RemotePath, folder: _Node) -> Iterator[tuple[RemotePath, bytes | None]]:
-    for name, node in folder.children.items():
-        below = join(path, name)
-        yield below, node.content if node.kind is Kind.FILE else None
-        yield from _below(below, node)
-
-
-def _version(node: _Node) -> Version:
-    etag = node.etag
-    # The clock is asked only where it matters: tests fill clouds before trio runs.
-    if etag is not None and node.weak_until > 0 and trio.current_time() < node.weak_until:
-        etag = f"W/{etag}"
-    return Version(etag, node.mtime_ns, len(node.content))
-
-
-def _entry(name: bytes, node: _Node) -> RemoteEntry:
-    return RemoteEntry(name, node.kind, _version(node), node.file_id)
-
-
-def _size(node: _Node) -> int:
-    return len(node.content) + sum(_size(child) for child in node.children.values())
