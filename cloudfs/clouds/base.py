@@ -143,9 +143,10 @@ class Cloud(Protocol):
 
         base: the version it replaces, or None for a name that must be free. mtime_ns: the time that the
         file should have there, where the cloud can hold it.
-        PreconditionFailed or AlreadyExists (a folder is there) where the cloud holds something else;
-        CloudStorageFull; FileTooLarge; NameRefused; Locked; NotFound where the parent is missing. After
-        any other failure (NetworkUnavailable, ServerError) the cloud may have taken it all the same: ask.
+        PreconditionFailed where the cloud holds something else, be it a folder; CloudStorageFull;
+        FileTooLarge; NameRefused; Locked; NotFound where the parent is missing; TryAgain where `body` is
+        longer or shorter than `size`. After any other failure (NetworkUnavailable, ServerError) the cloud
+        may have taken it all the same: ask.
         """
         ...
 

@@ -18,7 +18,7 @@ from cloudfs.clouds.statuses import NAME_MEANINGS, Meanings
 from cloudfs.clouds.taken import TakenNames
 from cloudfs.model.entry import RemotePath, Version
 from cloudfs.model.enums import Kind
-from cloudfs.model.errors import AlreadyExists, CloudfsError, NotFound, PreconditionFailed
+from cloudfs.model.errors import AlreadyExists, NotFound, PreconditionFailed
 
 _NEW_MEANINGS: Meanings = {**NAME_MEANINGS, 412: AlreadyExists}
 
@@ -39,10 +39,8 @@ class Moves:
         await self._odd.check(target)
         if not self._site.capabilities.conditional_moves and await self._propfind.is_there(target):
             raise AlreadyExists("the name is taken in the cloud")
-        try:
+        async with self._taken.explained(target):
             await self._move(source, target, kind, {"Overwrite": "F"}, _NEW_MEANINGS)
-        except CloudfsError as error:
-            raise await self._taken.explain(target, error) from error
 
     async def onto(self, source: RemotePath, target: RemotePath, replaces: Version) -> None:
         """Replace this very version of a file by another file: PreconditionFailed, NotFound (the source).

@@ -3,6 +3,9 @@ that is missing and to a name that they take for another one alike."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.model.entry import RemotePath
 from cloudfs.model.errors import AlreadyExists, CloudfsError, NameRefused, NotFound
@@ -16,21 +19,29 @@ class TakenNames:
     def __init__(self, propfind: Propfind) -> None:
         self._propfind = propfind
 
-    async def explain(self, path: RemotePath, error: CloudfsError) -> CloudfsError:
-        """The cause behind `error`, met when `path` was to become a new name.
+    @asynccontextmanager
+    async def explained(self, path: RemotePath) -> AsyncGenerator[None, None]:
+        """Around a request that is to make `path` a name: what it raises is the cause behind the status.
 
         AlreadyExists; NotFound where the parent is missing; NameRefused where the server takes the name
         for another that it has (in another case, or in another form of Unicode). Where nothing can be
-        learned it is `error` itself.
+        learned the error stays.
         """
-        if error.status not in _AMBIGUOUS:
-            return error
         try:
-            return await self._ask(path, error.status) or error
+            yield
+        except CloudfsError as error:
+            cause = await self._cause(path, error.status) if error.status in _AMBIGUOUS else None
+            if cause is None:
+                raise
+            raise cause from error
+
+    async def _cause(self, path: RemotePath, status: int | None) -> CloudfsError | None:
+        try:
+            return await self._ask(path, status)
         except NotFound:
-            return NotFound("the folder is missing in the cloud", status=error.status)
+            return NotFound("the folder is missing in the cloud", status=status)
         except CloudfsError:
-            return error
+            return None
 
     async def _ask(self, path: RemotePath, status: int | None) -> CloudfsError | None:
         folder, _, name = path.rpartition(b"/")

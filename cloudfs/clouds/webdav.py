@@ -24,7 +24,7 @@ from cloudfs.clouds.write_probe import WriteProbe
 from cloudfs.clouds.writes import Upload, Writes
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import CloudState, Kind
-from cloudfs.model.errors import CloudfsError, WrongContent
+from cloudfs.model.errors import WrongContent
 
 
 class WebDav:
@@ -124,17 +124,17 @@ class WebDav:
         return await self._writes.replace(path, upload, base)
 
     async def make_folder(self, path: RemotePath) -> None:
-        try:
-            async with self._site.http.request(
+        async with (
+            self._taken.explained(path),
+            self._site.http.request(
                 "MKCOL",
                 self._site.url(path, is_folder=True),
                 lane=Lane.METADATA,
                 expect=(201,),
                 meanings=NAME_MEANINGS,
-            ):
-                pass
-        except CloudfsError as error:
-            raise await self._taken.explain(path, error) from error
+            ),
+        ):
+            pass
 
     async def delete(self, path: RemotePath, base: Version | None) -> None:
         if base is None:

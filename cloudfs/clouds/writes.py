@@ -27,7 +27,6 @@ from cloudfs.model.entry import RemotePath, Version
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     AlreadyExists,
-    CloudfsError,
     NotFound,
     PreconditionFailed,
     ServerError,
@@ -104,18 +103,16 @@ class Writes:
         self._temporaries = temporaries
 
     async def create(self, path: RemotePath, upload: Upload) -> Version:
-        """Under a name that must be free: PreconditionFailed, AlreadyExists, NotFound, NameRefused."""
+        """Under a name that must be free: PreconditionFailed, NotFound (the parent), NameRefused."""
         known = self._site.capabilities
         # A LOCK of a free name makes an empty file there, which others would see: a MOVE does not.
-        if not (known.whole_writes and known.conditional_writes):
-            return await self._by_move(path, upload, None)
         try:
-            return await self._put(path, self._watched(path, upload, None), {"If-None-Match": "*"})
-        except CloudfsError as error:
-            cause = await self._taken.explain(path, error)
-            if isinstance(cause, AlreadyExists) and error.status == 412:
-                raise error  # in the words of HTTP
-            raise cause from error
+            if not (known.whole_writes and known.conditional_writes):
+                return await self._by_move(path, upload, None)
+            async with self._taken.explained(path):
+                return await self._put(path, self._watched(path, upload, None), {"If-None-Match": "*"})
+        except AlreadyExists as error:
+            raise PreconditionFailed(error.reason, status=error.status) from error
 
     async def replace(self, path: RemotePath, upload: Upload, base: Version) -> Version:
         """This very version: PreconditionFailed, also where nothing is there."""
@@ -126,6 +123,8 @@ class Writes:
             if tag is None:
                 return await self._put_locked(path, upload, base)
             return await self._put_tagged(path, upload, tag)
+        except AlreadyExists as error:
+            raise PreconditionFailed("a folder is there in the cloud", status=error.status) from error
         except NotFound as error:
             raise PreconditionFailed("the file is gone in the cloud", status=error.status) from error
 
