@@ -6,6 +6,7 @@ breaks off (a cancel) leaves these scopes as they were.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from cloudfs.transfers.uploads import Uploads
 from cloudfs.tree.tree import Tree
 
 TELL_EVERY_S = 0.5
+_SHARE_OF_TELLING = 0.1  # of the time, where so much is pending that counting it takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Drain:
     async def run(self, scopes: Collection[Scope], tell: Tell = tell_nobody) -> list[Stuck]:
         """Send what is pending in these scopes, and what comes to be meanwhile; returns what can't go now.
 
-        tell: told how far it is, every TELL_EVERY_S; what it raises ends this. Raises LocalIOError.
+        tell: told how far it is, about every TELL_EVERY_S; what it raises ends this. Raises LocalIOError.
         Cancelled, it ends the sync that it began, unless that goes on automatically.
         """
         before: set[_Change] = set()
@@ -93,8 +95,10 @@ class Drain:
             return refusal.reason
         try:
             while sync.is_running:
+                began = time.perf_counter()
                 await tell(self._remaining(scopes))
-                with trio.move_on_after(TELL_EVERY_S):
+                took_s = time.perf_counter() - began
+                with trio.move_on_after(max(TELL_EVERY_S, took_s / _SHARE_OF_TELLING)):
                     await sync.wait_idle()
         except BaseException:
             if is_mine:
