@@ -217,6 +217,8 @@ async def test_a_connection_lost_in_mid_body(proxy: FaultProxy, nursery: trio.Nu
 
     async def pieces() -> AsyncIterator[bytes]:
         yield bytes(PIECE)
+        while not proxy.counters.open:
+            await trio.sleep(0.01)
         proxy.drop_connections()
         for _ in range(100):
             yield bytes(PIECE)
