@@ -9,7 +9,7 @@ from pyfuse3 import EntryAttributes, StatvfsData
 from cloudfs.clouds.base import Quota
 from cloudfs.model.entry import NAME_MAX
 from cloudfs.model.enums import Kind
-from cloudfs.model.node import Node
+from cloudfs.model.node import ROOT, Node
 
 # How long the kernel answers by itself. Long, since what changes is invalidated.
 LONG_S = 300.0
@@ -25,13 +25,14 @@ _UNKNOWN_BYTES = 1 << 50
 _UNKNOWN_FILES = 1 << 40
 
 
-def attributes_of(node: Node, held_bytes: int) -> EntryAttributes:
+def attributes_of(node: Node, held_bytes: int, written: tuple[int, int] | None = None) -> EntryAttributes:
     """What stat(2) shows: the full size, and blocks for the content held locally.
 
+    written: (size, mtime_ns) of what programs have written and no close has committed yet.
     At least one block where the size is not 0, for `tar -S` takes 0 blocks for one hole. Folders have one
     link: `find` counts subfolders by links only where there are two or more.
     """
-    size = node.size
+    size, mtime_ns = (node.size, node.mtime_ns) if written is None else written
     is_file = node.kind is Kind.FILE
     attributes = EntryAttributes()
     attributes.st_ino = node.inode
@@ -39,15 +40,14 @@ def attributes_of(node: Node, held_bytes: int) -> EntryAttributes:
     attributes.entry_timeout = LONG_S
     attributes.attr_timeout = SHORT_S if is_file and 0 < held_bytes < size else LONG_S
     attributes.st_mode = _TYPE[node.kind] | node.mode
-    attributes.st_nlink = 0 if node.parent is None and node.name else 1
+    attributes.st_nlink = 0 if node.parent is None and node.inode != ROOT else 1
     attributes.st_uid = node.uid
     attributes.st_gid = node.gid
     attributes.st_size = size
     attributes.st_blksize = _BLOCK
     attributes.st_blocks = max(1, -(-held_bytes // _STAT_BLOCK)) if is_file and size else 0
-    attributes.st_atime_ns = node.mtime_ns
-    attributes.st_mtime_ns = node.mtime_ns
-    attributes.st_ctime_ns = node.ctime_ns
+    attributes.st_atime_ns = attributes.st_mtime_ns = mtime_ns
+    attributes.st_ctime_ns = node.ctime_ns if written is None else max(node.ctime_ns, mtime_ns)
     return attributes
 
 

@@ -15,7 +15,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from pyfuse3 import FUSEError
 
 from cloudfs.model.entry import RemotePath
-from cloudfs.model.errors import CloudfsError, Interrupted, NotFound, ReadOnly
+from cloudfs.model.errors import (
+    AlreadyExists,
+    CloudfsError,
+    Interrupted,
+    IsAFolder,
+    NotAFolder,
+    NotEmpty,
+    NotFound,
+    ReadOnly,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +35,7 @@ T = TypeVar("T")
 Handler = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 
 # What programs meet in daily life is no news.
-_QUIET = (NotFound, ReadOnly, Interrupted)
+_QUIET = (AlreadyExists, Interrupted, IsAFolder, NotAFolder, NotEmpty, NotFound, ReadOnly)
 
 
 def guarded(subject: Callable[..., str]) -> Callable[[Handler[S, P, T]], Handler[S, P, T]]:

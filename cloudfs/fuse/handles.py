@@ -1,7 +1,8 @@
 """Open files and folders: what the kernel's small numbers stand for.
 
 Invariants: a number names one thing at a time, over files and folders together; what is in a handle was
-decided at open and never changes, but for what reads have met: `has_fetched` and `timed_out`.
+decided at open and never changes, but for what reads have met (`has_fetched`, `timed_out`) and for a
+content that was put aside under it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class FileHandle:
     to another inode.
     denied: the opener must never cause a download (`[hydration] deny`).
     caller: who opened it, for `hydrated_by`.
+    writes: whether it may change the content; it is counted as a writer of it then.
+    is_privileged: whether what it writes leaves the set-user-ID and set-group-ID bits (CAP_FSETID).
     has_fetched: whether it has caused a download yet.
     """
 
@@ -39,6 +42,8 @@ class FileHandle:
     content: Content
     denied: bool
     caller: Caller
+    writes: bool = False
+    is_privileged: bool = False
     has_fetched: bool = False
     timed_out: TimedOut | None = None
 

@@ -37,10 +37,28 @@ class Invalidation:
         self._changes = changes
         self._pages = pages
         self._watchers = watchers
+        self._incoming: trio.MemoryReceiveChannel[TreeChange] | None = None
+        # The versions that the kernel was sent back to look at, by inode, while this was behind.
+        self._sent_back: dict[int, Version | None] = {}
+
+    def may_write(self, inode: int, version: Version | None) -> bool:
+        """Whether the kernel knows the size of this version, at which it appends (O_APPEND).
+
+        Not while news is on its way, unless the kernel was sent back to look and has seen this version.
+        """
+        if self._incoming is None or self._incoming.statistics().tasks_waiting_receive:
+            self._sent_back.clear()  # all news is told
+            return True
+        return inode in self._sent_back and self._sent_back[inode] == version
+
+    def sent_back(self, inode: int, version: Version | None) -> None:
+        """The kernel is told to look a file up again, as it shows this version now."""
+        self._sent_back[inode] = version
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the changes until cancelled; started once no change can be missed any more."""
         with self._changes.subscribe() as changes:
+            self._incoming = changes
             task_status.started()
             async for change in changes:
                 await self._tell([change, *_at_hand(changes, _BATCH - 1)])

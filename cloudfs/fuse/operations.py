@@ -1,4 +1,4 @@
-"""The kernel's requests, each a few calls into the layers below.
+"""The kernel's requests that only look, each a few calls into the layers below.
 
 What the tree and the cache know is answered at once: no SQL, no thread, no wait. The network is waited for
 in `lookup`, `opendir` and `read` alone (through `NetworkWaits`), never in `open`, `readdir` or `getattr`.
@@ -6,7 +6,6 @@ in `lookup`, `opendir` and `read` alone (through `NetworkWaits`), never in `open
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -29,17 +28,16 @@ from cloudfs.clouds.base import Quota
 from cloudfs.fuse.attributes import LONG_S, absent, attributes_of, statistics_of
 from cloudfs.fuse.guard import guarded, shown
 from cloudfs.fuse.handles import FolderHandle, Handles
+from cloudfs.fuse.names import Names
 from cloudfs.fuse.open_files import OpenFiles
 from cloudfs.fuse.page_cache import PageCache
-from cloudfs.fuse.refusals import ReadOnlyOperations
-from cloudfs.fuse.waits import NetworkWaits
+from cloudfs.fuse.refusals import Refusals
 from cloudfs.fuse.watchers import Watchers
 from cloudfs.fuse.xattrs import NEVER_THERE, Attributes
-from cloudfs.model.entry import NAME_MAX, join
-from cloudfs.model.enums import Kind, Listing
+from cloudfs.model.entry import join
+from cloudfs.model.enums import Kind
 from cloudfs.model.errors import NotFound, ReadOnly
 from cloudfs.model.node import ROOT, Node
-from cloudfs.transfers.listings import Listings
 from cloudfs.tree.tree import Tree
 
 _log = logging.getLogger(__name__)
@@ -61,31 +59,29 @@ class Parts:
 
     tree: Tree
     store: Store
-    listings: Listings
+    names: Names
     files: OpenFiles
     handles: Handles
     attributes: Attributes
     pages: PageCache
     watchers: Watchers
-    waits: NetworkWaits
     quota: Callable[[], Quota | None]
     unused: Callable[[int], None]
 
 
-class Operations(ReadOnlyOperations):
-    """pyfuse3's handlers."""
+class Operations(Refusals):
+    """pyfuse3's handlers of a mount that takes no changes."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
         self._tree = parts.tree
         self._store = parts.store
-        self._listings = parts.listings
+        self._names = parts.names
         self._files = parts.files
         self._handles = parts.handles
         self._attributes = parts.attributes
         self._pages = parts.pages
         self._watchers = parts.watchers
-        self._waits = parts.waits
         self._quota = parts.quota
         self._unused = parts.unused
 
@@ -111,13 +107,8 @@ class Operations(ReadOnlyOperations):
     @guarded(_child)
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         """A folder never seen is listed first; only a whole listing gives a negative answer."""
-        node = self._tree.child(parent_inode, name)
-        if node is None:
-            node = await self._seek(parent_inode, name, ctx.pid)
-        if node is None:
-            return _NO_SUCH_ENTRY
-        self._tree.hold(node.inode)
-        return attributes_of(node, self._held(node))
+        node = await self._names.find(parent_inode, name, ctx.pid)
+        return _NO_SUCH_ENTRY if node is None else self._introduced(node)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """The only handler that may raise nothing at all, for no program waits for an answer."""
@@ -127,20 +118,10 @@ class Operations(ReadOnlyOperations):
             except Exception:  # noqa: BLE001 - the edge of a request
                 _log.exception("forget of inode %d failed by a bug", inode)
 
-    async def _seek(self, parent: int, name: bytes, pid: int) -> Node | None:
-        """What the index does not have: a folder to be listed first, or no name of an entry."""
-        if len(name) > NAME_MAX:
-            raise FUSEError(errno.ENAMETOOLONG)
-        folder = self._tree.node(parent)
-        if name in (b".", b".."):  # asked for by an NFS server that has only the number
-            return folder if name == b"." else self._tree.node(folder.parent or ROOT)
-        if folder.listing is Listing.WHOLE:
-            return None
-        await self._list(parent, pid)
-        return self._tree.child(parent, name)
-
-    async def _list(self, folder: int, pid: int) -> None:
-        await self._waits.interruptible(lambda: self._listings.ensure(folder), pid)
+    def _introduced(self, node: Node) -> EntryAttributes:
+        """The answer by which the kernel knows of the entry once more."""
+        self._tree.hold(node.inode)
+        return self._shown(node)
 
     def _forget(self, inode: int, count: int) -> None:
         self._tree.release(inode, count)
@@ -164,8 +145,7 @@ class Operations(ReadOnlyOperations):
     @guarded(_entry)
     async def opendir(self, inode: int, ctx: RequestContext) -> int:
         """Waits until the folder has been listed once; a failure is an error, never an empty folder."""
-        if self._tree.node(inode).listing is not Listing.WHOLE:
-            await self._list(inode, ctx.pid)
+        await self._names.know(inode, ctx.pid)
         return self._handles.add_folder(FolderHandle(inode))
 
     @guarded(_open_folder)
@@ -178,8 +158,7 @@ class Operations(ReadOnlyOperations):
         while children := self._tree.children(folder, after, _PAGE):
             self._store.warm([node.inode for node in children if node.kind is Kind.FILE])
             for node in children:
-                entry = attributes_of(node, self._held(node))
-                if not pyfuse3.readdir_reply(token, node.name, entry, node.inode + 1):
+                if not pyfuse3.readdir_reply(token, node.name, self._shown(node), node.inode + 1):
                     return
                 self._tree.hold(node.inode)
             after = children[-1].inode
@@ -201,15 +180,20 @@ class Operations(ReadOnlyOperations):
 
     @guarded(_entry)
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:
-        node = self._tree.node(inode)
-        return attributes_of(node, self._held(node))
+        return self._shown(self._tree.node(inode))
 
     @guarded(_entry)
     async def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:
-        if self._watchers.is_waking(ctx.pid):
-            return await self.getattr(inode, ctx)
+        """Nothing is changed for a thread of our own that wakes who watches the entry."""
+        if not self._watchers.is_waking(ctx.pid):
+            await self._set_attributes(inode, attr, fields, fh, ctx)
+        return self._shown(self._tree.node(inode))
+
+    async def _set_attributes(
+        self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
+    ) -> None:
         raise ReadOnly("attributes can't be changed")
 
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
@@ -238,8 +222,13 @@ class Operations(ReadOnlyOperations):
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
         return statistics_of(self._quota())
 
-    def _held(self, node: Node) -> int:
-        return self._store.held_bytes(node.inode) if node.kind is Kind.FILE and node.size else 0
+    def _shown(self, node: Node) -> EntryAttributes:
+        """What stat(2) shows at this moment, also of a file that is being written."""
+        if node.kind is not Kind.FILE:
+            return attributes_of(node, 0)
+        written = self._store.written(node.inode)
+        size = node.size if written is None else written[0]
+        return attributes_of(node, self._store.held_bytes(node.inode) if size else 0, written)
 
     # --- files ---
 
@@ -248,16 +237,27 @@ class Operations(ReadOnlyOperations):
         """Never waits: a killed program would stay until the answer."""
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             raise ReadOnly("files can't be changed")
-        number, version = await self._files.open(inode, ctx.pid)
-        return FileInfo(fh=number, keep_cache=self._pages.may_keep(inode, version))
+        return await self._opened(await self._files.open(inode, ctx.pid))
+
+    async def _opened(self, number: int) -> FileInfo:
+        """The answer to an open; the download starts where an open starts it."""
+        try:
+            self._files.hydrate(number)
+        except BaseException:
+            await self._files.release(number)
+            raise
+        return self._answer(number)
+
+    def _answer(self, number: int) -> FileInfo:
+        content = self._handles.file(number).content
+        return FileInfo(fh=number, keep_cache=self._pages.may_keep(content))
 
     @guarded(_open_file)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         return await self._files.read(fh, off, size)
 
-    async def flush(self, fh: int) -> None:
-        """close(2) of one descriptor: nothing here is newer than the disk."""
-
     @guarded(_open_file)
     async def release(self, fh: int) -> None:
-        self._retire(await self._files.release(fh))
+        self._pages.closed(self._handles.file(fh).content)
+        handle = await self._files.release(fh)
+        self._retire(handle.inode)

@@ -22,14 +22,18 @@ from cloudfs.events import Topic
 from cloudfs.fuse.handles import Handles
 from cloudfs.fuse.invalidation import Invalidation
 from cloudfs.fuse.mountpoint import FSNAME, prepare, unmount
+from cloudfs.fuse.names import Names
 from cloudfs.fuse.open_files import OpenFiles, OpenPolicy
 from cloudfs.fuse.operations import Operations, Parts
 from cloudfs.fuse.page_cache import PageCache
 from cloudfs.fuse.tuning import raise_limits
 from cloudfs.fuse.waits import NetworkWaits
 from cloudfs.fuse.watchers import Watchers
+from cloudfs.fuse.writable_operations import WritableOperations
+from cloudfs.fuse.writing import Writing
 from cloudfs.fuse.xattrs import Attributes, Facts
-from cloudfs.model.errors import CloudfsError, MountFailed
+from cloudfs.model.errors import CloudfsError, MountFailed, NotFound
+from cloudfs.transfers.editing import Editor
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
 from cloudfs.tree.changes import TreeChange
@@ -50,12 +54,13 @@ _LOOK_AGAIN_S = 0.1
 class SessionOptions:
     """[mount] and [cloud] as far as the kernel's side needs them.
 
-    timeout_s: the longest that one request waits on the network.
+    timeout_s: the longest that one request waits on the network. read_only: programs may change nothing.
     """
 
     mountpoint: Path
     allow_other: bool
     timeout_s: float
+    read_only: bool = False
 
 
 class Session:
@@ -70,6 +75,7 @@ class Session:
         store: Store,
         listings: Listings,
         transfers: Transfers,
+        editor: Editor,
         policy: OpenPolicy,
         facts: Facts,
         quota: Callable[[], Quota | None],
@@ -90,23 +96,26 @@ class Session:
             handles=self._handles,
             waits=self._waits,
             policy=policy,
+            editor=editor,
         )
         self._invalidation = Invalidation(tree, changes, pages, watchers)
-        self._operations = Operations(
-            Parts(
-                tree=tree,
-                store=store,
-                listings=listings,
-                files=self._files,
-                handles=self._handles,
-                attributes=Attributes(tree, facts),
-                pages=pages,
-                watchers=watchers,
-                waits=self._waits,
-                quota=quota,
-                unused=self._unused_in.send_nowait,
-            )
+        parts = Parts(
+            tree=tree,
+            store=store,
+            names=Names(tree, listings, self._waits),
+            files=self._files,
+            handles=self._handles,
+            attributes=Attributes(tree, facts),
+            pages=pages,
+            watchers=watchers,
+            quota=quota,
+            unused=self._unused_in.send_nowait,
         )
+        if options.read_only:
+            self._operations = Operations(parts)
+        else:
+            writing = Writing(tree, store, editor, self._files, self._handles)
+            self._operations = WritableOperations(parts, writing, self._invalidation)
 
     @property
     def is_mounted(self) -> bool:
@@ -180,7 +189,10 @@ class Session:
                 await trio.sleep(_LOOK_AGAIN_S)
                 continue
             try:
-                await self._store.discard(inode)
-                await self._tree.forget_unlinked(inode)
+                if self._tree.node(inode).parent is None:  # a sync may have brought it back
+                    await self._store.forget(inode)
+                    await self._tree.forget_unlinked(inode)
+            except NotFound:
+                continue
             except CloudfsError as error:
                 _log.warning("inode %d is kept until the next mount: %s", inode, error.reason)

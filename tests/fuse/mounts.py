@@ -29,8 +29,11 @@ from cloudfs.fuse.xattrs import Facts
 from cloudfs.model.enums import Priority, Scope, SyncState
 from cloudfs.model.node import Node
 from cloudfs.model.progress import SyncProgress
+from cloudfs.transfers.editing import Editor
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
+from cloudfs.transfers.settling import Settling
+from cloudfs.transfers.uploads import Uploads
 from cloudfs.tree.changes import TreeChange
 from cloudfs.tree.tree import Tree
 from tests.servers.memory_cloud import MemoryCloud
@@ -49,6 +52,7 @@ class Mount:
     store: Store
     listings: Listings
     transfers: Transfers
+    editor: Editor
     session: Session
     begun: list[tuple[int, Caller]] = field(default_factory=list)
 
@@ -103,6 +107,8 @@ async def mounted(
     deny: tuple[str, ...] = (),
     timeout_s: float = 5.0,
     quota: Quota | None = None,
+    read_only: bool = False,
+    cache_size: int = 1 << 30,
 ) -> AsyncIterator[Mount]:
     """Mount `cloud` below `folder`; unmounted and closed at the end, whatever happened."""
     mountpoint = folder / "mount"
@@ -113,7 +119,7 @@ async def mounted(
     cache.mkdir(exist_ok=True)
     database = Database(cache / "state.db")
     tree = Tree(database, changes, uid=os.getuid(), gid=os.getgid(), gallery=[b"Photos"])
-    store = Store(cache, database, size=1 << 30, min_free=0, is_pinned=tree.is_pinned)
+    store = Store(cache, database, size=cache_size, min_free=0, is_pinned=tree.is_pinned)
     # A little less than the requests bear with, so that the cause comes before their own deadline.
     listings = Listings(tree, store, cloud, timeout_s=timeout_s * 0.8)
     events = EventLog(Journal(database))
@@ -121,13 +127,17 @@ async def mounted(
         tree, store, cloud, listings, events, uri_of=lambda inode: _uri(tree, inode), timeout_s=timeout_s
     )
 
+    editor = Editor(tree, store, transfers)
+    settling = Settling(tree, store, cloud, timeout_s=timeout_s)
+    uploads = Uploads(tree, store, cloud, transfers, settling, timeout_s=timeout_s)
+
     async def set_pin(inode: int, pinned: bool) -> None:
         await tree.set_pin(inode, pinned)
         if pinned:
             transfers.start(inode, Priority.PINNED)
 
     facts = Facts(
-        states=FileSyncStates(tree, store, transfers),
+        states=FileSyncStates(tree, store, transfers, uploads, is_syncing=lambda scope: False),
         uri=lambda inode: _uri(tree, inode),
         media_uri=lambda inode: _media_uri(tree.node(inode)),
         sync=lambda scope: SyncProgress(SyncState.COMPLETED),
@@ -136,12 +146,13 @@ async def mounted(
         set_pin=set_pin,
     )
     session = Session(
-        options=SessionOptions(mountpoint, allow_other=False, timeout_s=timeout_s),
+        options=SessionOptions(mountpoint, allow_other=False, timeout_s=timeout_s, read_only=read_only),
         tree=tree,
         changes=changes,
         store=store,
         listings=listings,
         transfers=transfers,
+        editor=editor,
         policy=OpenPolicy(on_open, DenyList(deny), lambda inode, caller: begun.append((inode, caller))),
         facts=facts,
         quota=lambda: quota,
@@ -154,7 +165,7 @@ async def mounted(
                 await services.start(service.run)
             async with trio.open_nursery() as kernel_side:
                 await kernel_side.start(session.run)
-                yield Mount(mountpoint, cloud, tree, store, listings, transfers, session, begun)
+                yield Mount(mountpoint, cloud, tree, store, listings, transfers, editor, session, begun)
                 kernel_side.cancel_scope.cancel()
             services.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
