@@ -85,9 +85,10 @@ class Absences:
         kept = set(self._still_kept(held.kept)) - set(held.confirmed)
         free = [name for name in lost if name.inode not in kept]
         plan = plan_absences(free, frozenset(held.confirmed), max(0, self._brake.limit - self._applied))
-        for old, new in plan.moves:
-            await self._adopt_move(old, new)
-        await self._listings.remove(plan.removals)
+        # Where the new name can't be the old entry's, it has taken over what is the user's, or stands for
+        # something that was changed here: the old one is no more than a name that is gone.
+        former = [old for old, new in plan.moves if not await self._adopt_move(old, new) and self._shows(new)]
+        await self._listings.remove([*plan.removals, *former])
         removed = set(plan.removals) - set(held.confirmed)
         self._applied += sum(name.deletes for name in free if name.inode in removed)
         deletes = plan.held_deletes + len(kept)
@@ -104,6 +105,12 @@ class Absences:
                 continue
             if place is not None and (inode in self._vanished or place.parent not in self._listed):
                 yield inode
+
+    def _shows(self, inode: int) -> bool:
+        try:
+            return self._tree.node(inode).parent is not None
+        except NotFound:
+            return False
 
     async def _adopt_move(self, old: int, new: int) -> bool:
         try:
