@@ -17,7 +17,7 @@ from cloudfs.model.errors import CloudfsError, NotFound
 _log = logging.getLogger(__name__)
 
 LASTS_S = 120  # a crash leaves others locked out for no longer
-UNLOCK_S = 10.0
+UNLOCK_S = 3.0  # who is stopped waits no longer; the server drops the lock by itself in the end
 
 _LOCKINFO = (
     b'<?xml version="1.0"?><D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'

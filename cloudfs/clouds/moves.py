@@ -36,7 +36,7 @@ class Moves:
 
     async def to_free(self, source: RemotePath, target: RemotePath, kind: Kind) -> None:
         """AlreadyExists, NotFound (source, or the target's parent), NameRefused."""
-        await self._odd.check(target)
+        await self._odd.check_target(target)
         if not self._site.capabilities.conditional_moves and await self._propfind.is_there(target):
             raise AlreadyExists("the name is taken in the cloud")
         async with self._taken.explained(target):
@@ -47,7 +47,7 @@ class Moves:
 
         Where nothing is left to be replaced, some servers move it all the same (WsgiDAV).
         """
-        await self._odd.check(target)
+        await self._odd.check_target(target)
         try:
             tag = await self._bases.tag(target, replaces)
             if tag is None or not await self._onto_tagged(source, target, tag):

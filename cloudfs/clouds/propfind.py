@@ -71,6 +71,10 @@ class Propfind:
             return False
         return True
 
+    async def hidden_names(self, path: RemotePath) -> set[bytes]:
+        """The temporaries that a folder shows."""
+        return set((await self._list(path)).temporaries)
+
     async def check_empty(self, path: RemotePath) -> None:
         """NotFound, NotAFolder; NotEmpty where a folder holds anything but temporaries that are ours, or
         that somebody has given up long ago."""

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _UPLOAD = re.compile(re.escape(TEMPORARY_PREFIX) + rb"[0-9a-f]{12}-[0-9a-f]{16}")
 
-REMOVE_S = 10.0  # how long a failed write may take to clean up behind it
+REMOVE_S = 3.0  # how long a write that failed or was stopped may take to clean up behind it
 ABANDONED_NS = 24 * 3600 * 1_000_000_000  # another mount's upload that is older has been given up
 
 
@@ -41,9 +41,9 @@ class Temporary:
 class Temporaries:
     """The hidden names of one mount in one site.
 
-    Every name begins with a mark of its mount. A name with this mount's that was not made in this run is
-    what a crash left: it is noted when a listing shows it, and removed by the next `sweep`. Other mounts'
-    are left alone.
+    Every name begins with a mark of its mount. A name with this mount's that is not reserved is what a
+    crash or a refused removal left: it is noted when a listing shows it, and removed by the next `sweep`.
+    Other mounts' are left alone.
     """
 
     def __init__(self, site: Site, mount_id: str) -> None:
@@ -51,7 +51,7 @@ class Temporaries:
         self._site = site
         mark = hashlib.sha256(mount_id.encode()).hexdigest()[:12]
         self._prefix = TEMPORARY_PREFIX + mark.encode() + b"-"
-        self._made: set[RemotePath] = set()
+        self._reserved: set[RemotePath] = set()
         self._left: set[RemotePath] = set()
 
     @asynccontextmanager
@@ -59,26 +59,26 @@ class Temporaries:
         """A name that nobody uses, all of one length; `name`: one that was made of such a name.
 
         What is under it at the block's end is removed, also when cancelled; where the server does not let
-        us, a later run does.
+        us, a later sweep does.
         """
         if name is None:
             name = self._prefix + secrets.token_hex(8).encode()
         temporary = Temporary(name, join(folder, name))
-        self._made.add(temporary.path)
+        self._reserved.add(temporary.path)
         try:
             yield temporary
         except BaseException:
             await self._remove(temporary.path)
             raise
         if temporary.is_moved:
-            self._made.discard(temporary.path)
+            self._reserved.discard(temporary.path)
         else:
             await self._remove(temporary.path)
 
     def met(self, folder: RemotePath, names: Mapping[bytes, int | None]) -> None:
         """A listing of `folder` showed these hidden names, with their times."""
         ours = {join(folder, name) for name in names if name.startswith(self._prefix)}
-        self._left |= ours - self._made
+        self._left |= ours - self._reserved
 
     def is_in_use(self, name: bytes, mtime_ns: int | None) -> bool:
         """Whether what is under a hidden name may be of use to anybody: another mount's upload under way,
@@ -95,15 +95,14 @@ class Temporaries:
             await self._remove(self._left.pop())
 
     async def _remove(self, path: RemotePath) -> None:
-        with trio.move_on_after(REMOVE_S, shield=True):
-            try:
+        try:
+            with trio.move_on_after(REMOVE_S, shield=True):
                 async with self._site.http.request(
                     "DELETE", self._site.url(path), lane=Lane.METADATA, expect=(200, 204)
                 ):
                     pass
-            except NotFound:
-                self._made.discard(path)
-            except CloudfsError as error:
+        except CloudfsError as error:
+            if not isinstance(error, NotFound):
                 _log.info("the temporary %r stays for now: %s", path, error)
-            else:
-                self._made.discard(path)
+        finally:
+            self._reserved.discard(path)

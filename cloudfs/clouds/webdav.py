@@ -42,16 +42,17 @@ class WebDav:
         this mount and no other's; by it a run knows the temporaries that an earlier one left.
         """
         self._site = Site(url, http, known or Capabilities())
-        temporaries = Temporaries(self._site, mount_id or secrets.token_hex(8))
+        self._temporaries = Temporaries(self._site, mount_id or secrets.token_hex(8))
+        temporaries = self._temporaries
         self._propfind = Propfind(self._site, temporaries)
         self._reads = Reads(self._site, self._propfind)
         self._write_probe = WriteProbe(self._site, self._propfind, temporaries)
         self._taken = TakenNames(self._propfind)
         locks, bases = Locks(self._site), Bases(self._propfind)
-        odd = OddNames(self._site, self._propfind, temporaries)
+        self._odd = odd = OddNames(self._site, self._propfind, temporaries)
         self._moves = Moves(self._site, self._propfind, locks, bases, odd)
         self._writes = Writes(
-            self._site, self._propfind, temporaries, locks=locks, bases=bases, moves=self._moves
+            self._site, self._propfind, temporaries, locks=locks, bases=bases, moves=self._moves, odd=odd
         )
 
     @property
@@ -117,13 +118,14 @@ class WebDav:
     ) -> Version:
         """Where the server tells no tag after a PUT (Apache), the version is asked for: what another device
         put there in between, of the same size, would be taken for ours."""
-        await self._write_probe.ensure(_folder_of(path))
+        await self._prepare(_folder_of(path))
         upload = Upload(body, size, mtime_ns)
         if base is None:
             return await self._writes.create(path, upload)
         return await self._writes.replace(path, upload, base)
 
     async def make_folder(self, path: RemotePath) -> None:
+        await self._odd.check(path)
         async with (
             self._taken.explained(path),
             self._site.http.request(
@@ -140,7 +142,7 @@ class WebDav:
         if base is None:
             await self._writes.delete_folder(path)
             return
-        await self._write_probe.ensure(_folder_of(path))
+        await self._prepare(_folder_of(path))
         await self._writes.delete(path, base)
 
     async def move(
@@ -151,11 +153,16 @@ class WebDav:
         replaces: Version | None = None,
         kind: Kind = Kind.FILE,
     ) -> None:
-        await self._write_probe.ensure(_folder_of(target))
+        await self._prepare(_folder_of(target))
         if replaces is None:
             await self._moves.to_free(source, target, kind)
         else:
             await self._moves.onto(source, target, replaces)
+
+    async def _prepare(self, folder: RemotePath) -> None:
+        """Know how the server treats changes, and take away what earlier ones left there."""
+        await self._write_probe.ensure(folder)
+        await self._temporaries.sweep()
 
 
 def _folder_of(path: RemotePath) -> RemotePath:

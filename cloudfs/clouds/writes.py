@@ -16,6 +16,7 @@ from cloudfs.clouds.bases import Bases
 from cloudfs.clouds.http import Answer
 from cloudfs.clouds.locks import LASTS_S, Locks
 from cloudfs.clouds.moves import Moves
+from cloudfs.clouds.odd_names import OddNames
 from cloudfs.clouds.properties import read_date, read_tag
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.clouds.site import Site
@@ -93,12 +94,14 @@ class Writes:
         locks: Locks,
         bases: Bases,
         moves: Moves,
+        odd: OddNames,
     ) -> None:
         self._site = site
         self._propfind = propfind
         self._locks = locks
         self._bases = bases
         self._moves = moves
+        self._odd = odd
         self._taken = TakenNames(propfind)
         self._temporaries = temporaries
 
@@ -106,6 +109,7 @@ class Writes:
         """Under a name that must be free: PreconditionFailed, NotFound (the parent), NameRefused."""
         known = self._site.capabilities
         # A LOCK of a free name makes an empty file there, which others would see: a MOVE does not.
+        await self._odd.check(path)
         try:
             if not (known.whole_writes and known.conditional_writes):
                 return await self._by_move(path, upload, None)
@@ -200,7 +204,7 @@ class Writes:
         return found
 
     async def _by_move(self, path: RemotePath, upload: Upload, base: Version | None) -> Version:
-        await self._temporaries.sweep()
+        await self._odd.check_target(path)  # before the body is sent in vain
         async with self._temporaries.reserve(path.rpartition(b"/")[0]) as temporary:
             await self._put(temporary.path, upload, {})
             if base is None:

@@ -194,6 +194,28 @@ async def test_a_name_that_differs_in_case_alone(
     assert (server.root / "Readme").read_bytes() == b"theirs"
 
 
+@pytest.mark.parametrize("method", ["PUT", "MKCOL", "MOVE"])
+async def test_a_name_of_which_the_server_makes_another(
+    open_odd: OpenOdd, open_webdav: OpenWebDav, method: str
+) -> None:
+    server = open_odd(Oddities(composes_names=True))
+    cloud = await open_webdav(server.url)
+    (server.root / "other").write_bytes(b"mine")
+    name = "cafe\u0301".encode()
+    changes: dict[str, Callable[[], Awaitable[object]]] = {
+        "PUT": partial(cloud.write, name, pieces(b"mine"), 4, None),
+        "MKCOL": partial(cloud.make_folder, name),
+        "MOVE": partial(cloud.move, b"other", name),
+    }
+    for _ in range(2):
+        with pytest.raises(NameRefused, match="form"):
+            await changes[method]()
+    assert os.listdir(server.root) == ["other"]
+    composed = "caf\u00e9".encode()
+    await cloud.move(b"other", composed)
+    assert os.listdir(os.fsencode(server.root)) == [composed]
+
+
 async def test_a_folder_with_somebodys_upload_in_it_is_not_empty(
     open_odd: OpenOdd, open_webdav: OpenWebDav
 ) -> None:
@@ -369,6 +391,23 @@ async def test_a_lost_answer_leaves_no_temporary(open_odd: OpenOdd, open_webdav:
         with pytest.raises(CloudStorageFull):
             await cloud.write(b"h", pieces(b"abc"), 3, None)
     assert os.listdir(server.root) == ["f"]
+
+
+async def test_a_temporary_that_could_not_be_removed_goes_with_a_later_change(
+    open_odd: OpenOdd, open_webdav: OpenWebDav
+) -> None:
+    server = open_odd(Oddities(shows_torsos=True))
+    with FaultProxy(server.url) as proxy:
+        cloud = await open_webdav(proxy.url)
+        await cloud.probe_writes()
+        proxy.faults.add(Answer(507), method="MOVE", times=1)
+        proxy.faults.add(Answer(503), method="DELETE", times=1)
+        with pytest.raises(CloudStorageFull):
+            await cloud.write(b"f", pieces(b"abc"), 3, None)
+        assert len(os.listdir(server.root)) == 1
+        assert (await cloud.list_folder(b"")).entries == ()
+        await cloud.write(b"g", pieces(b"abc"), 3, None)
+    assert os.listdir(server.root) == ["g"]
 
 
 async def test_a_lock_is_released_whatever_happens(apache: Apache, open_webdav: OpenWebDav) -> None:

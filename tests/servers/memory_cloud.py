@@ -151,6 +151,8 @@ class MemoryCloud(MemoryFiles):
         return Capabilities(
             ranges=self.ranges,
             conditional_writes=True,
+            conditional_moves=True,
+            conditional_deletes=True,
             whole_writes=True,
             quota=self.available is not None,
             folder_tags=self.folder_tags,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ class Oddities:
     has_tags: whether files have tags at all. has_locks: whether LOCK is offered.
     misreads_tags: a right If-Match is refused like a wrong one (a proxy that changes tags), and
     misreads_if: so is a right If (Go's webdav).
-    folds_case: a name is found in any case.
+    folds_case: a name is found in any case. composes_names: a new name is stored in NFC (ownCloud);
+    such a server shows torsos too.
     """
 
     shows_torsos: bool = False
@@ -41,6 +43,7 @@ class Oddities:
     misreads_tags: bool = False
     misreads_if: bool = False
     folds_case: bool = False
+    composes_names: bool = False
 
 
 class _TaglessFile(DemoFile):
@@ -69,6 +72,14 @@ class _FoldingProvider(DemoProvider):
                 if held.name.casefold() == asked.name.casefold():
                     return str(held)
         return str(asked)
+
+
+class _ComposingProvider(FilesystemProvider):  # type: ignore[misc]
+    """Takes every name for its composed form."""
+
+    def _loc_to_file_path(self, path: str, environ: Environ | None = None) -> str:
+        full: str = super()._loc_to_file_path(unicodedata.normalize("NFC", path), environ)
+        return full
 
 
 class OddWsgiDav:
@@ -131,7 +142,9 @@ class OddWsgiDav:
 
 def _configuration(root: Path, oddities: Oddities) -> dict[str, Any]:
     kind = DemoProvider
-    if oddities.shows_torsos:
+    if oddities.composes_names:
+        kind = _ComposingProvider
+    elif oddities.shows_torsos:
         kind = FilesystemProvider
     elif not oddities.has_tags:
         kind = _TaglessProvider
