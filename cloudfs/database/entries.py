@@ -25,7 +25,7 @@ class Entries:
         return self._one("parent = ? AND name = ?", parent, name)
 
     def by_media_id(self, media_id: int) -> Node | None:
-        return self._one("media_id = ?", media_id)
+        return self._one("media_id = ? AND parent IS NOT NULL", media_id)
 
     def child_inodes(self, folder: int) -> list[int]:
         """All children, ascending."""

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from cloudfs.database.entry_changes import EntryChanges
+from cloudfs.database.intents import IntentChanges
 from cloudfs.model.entry import RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.errors import AlreadyExists
@@ -61,6 +62,7 @@ def adopt_version(
     node = changes.load(inode)
     if node is None or node.parent is None:
         return False, succession.aftermath
+    IntentChanges(connection).drop(inode)
     succession.vacate(answer.place, inode)
     sent = max(node.sent, min(answer.generation, node.generation))
     changes.write(agreed(replace(node, sent=sent, file_id=file_id or node.file_id), answer))
@@ -153,12 +155,12 @@ def restore(connection: sqlite3.Connection, restoration: Restoration, sending: C
         back = _linked(node, node.home, entry, restoration.defaults.now_ns)
         changes.write(back)
     else:
-        succession.bury(node)
         (back,) = insert_new(
             changes, node.home.parent, [replace(entry, name=node.home.name)], restoration.defaults
         )
         if node.kind is entry.kind:
             changes.inherit(node.inode, back.inode)
+        succession.bury(node)
     renumbered = settle_media(changes, back.inode, restoration.path, restoration.gallery)
     return Restored(changes.load(back.inode), renumbered, succession.aftermath)
 
