@@ -210,13 +210,13 @@ class Listings:
         try:
             return stamp, await ask(path)
         except NotFound:
-            await self._until_moved(inode)
+            await self.until_moved(inode)
             if self._tree.remote_path(inode) == path:
                 raise
         stamp, path = self._tree.stamp(), self._tree.remote_path(inode)
         return stamp, await ask(path)
 
-    async def _until_moved(self, inode: int) -> None:
+    async def until_moved(self, inode: int) -> None:
         """Wait for the end of the moves under way of this entry and the folders above it."""
         while self._moving and any(above in self._moving for above in self._lineage(inode)):
             await self._moved.wait()
