@@ -116,7 +116,9 @@ class Settling:
         Once one of them meets no network the rest is left alone.
         """
         failures: dict[int, CloudfsError] = {}
-        for inode in [inode for inode in self._intents if inode not in self._asking]:
+        for inode in list(self._intents):
+            if inode in self._asking or not self.is_open(inode):
+                continue  # by now: the other scope's sync settles too
             try:
                 async with self.asking(inode):
                     await retried(partial(self.settle, inode), self._patience_s)
