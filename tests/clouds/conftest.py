@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +15,10 @@ import trio
 from cloudfs.clouds.base import Capabilities, Cloud
 from cloudfs.clouds.http import Http
 from cloudfs.clouds.webdav import WebDav
-from cloudfs.model.entry import RemotePath
+from cloudfs.model.entry import RemotePath, Version
 from tests.servers.apache import Apache
 from tests.servers.memory_cloud import MemoryCloud
+from tests.servers.odd_wsgidav import Oddities, OddWsgiDav
 from tests.servers.scripted import Script, ScriptedServer
 from tests.servers.wsgidav import WsgiDav
 
@@ -45,6 +47,14 @@ NAMES = [
     "\u00e9".encode() * 127,
 ]
 
+KNOWN = Capabilities(
+    conditional_writes=True, conditional_moves=True, conditional_deletes=True, whole_writes=True
+)
+UNCONDITIONAL = Capabilities(
+    conditional_writes=False, conditional_moves=False, conditional_deletes=False, whole_writes=True
+)
+
+OpenOdd = Callable[[Oddities], OddWsgiDav]
 OpenWebDav = Callable[..., Awaitable[WebDav]]
 
 
@@ -77,6 +87,14 @@ class Directory:
     def content(self, path: RemotePath) -> bytes:
         with open(os.path.join(self._root, path), "rb") as file:
             return file.read()
+
+
+async def version(cloud: Cloud, path: RemotePath) -> Version:
+    return (await cloud.stat(path)).version
+
+
+def mark(mount_id: str) -> str:
+    return hashlib.sha256(mount_id.encode()).hexdigest()[:12]
 
 
 async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -134,3 +152,19 @@ def open_scripted(nursery: trio.Nursery) -> OpenScripted:
         return server
 
     return build
+
+
+@pytest.fixture
+def open_odd(tmp_path: Path) -> Iterator[OpenOdd]:
+    """Starts one WsgiDAV with oddities."""
+    servers: list[OddWsgiDav] = []
+
+    def build(oddities: Oddities) -> OddWsgiDav:
+        server = OddWsgiDav(tmp_path, oddities)
+        server.__enter__()
+        servers.append(server)
+        return server
+
+    yield build
+    for server in servers:
+        server.__exit__(None, None, None)

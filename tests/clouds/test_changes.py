@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from cloudfs.clouds.base import Cloud
-from cloudfs.model.entry import TEMPORARY_PREFIX, RemotePath, Version
+from cloudfs.model.entry import TEMPORARY_PREFIX
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     AlreadyExists,
@@ -21,7 +20,7 @@ from cloudfs.model.errors import (
     NotFound,
     PreconditionFailed,
 )
-from tests.clouds.conftest import NAMES, Directory, OpenWebDav, Subject, pieces
+from tests.clouds.conftest import NAMES, Directory, OpenWebDav, Subject, pieces, version
 from tests.servers.apache import Apache
 from tests.servers.memory_cloud import MemoryCloud
 from tests.servers.odd_wsgidav import Oddities, OddWsgiDav
@@ -74,10 +73,6 @@ async def subject(server: Server | None, open_webdav: OpenWebDav) -> AsyncIterat
         yield Subject(await open_webdav(server.url), Directory(server.root))
         left = [os.fsencode(name) for _, _, names in os.walk(server.root) for name in names]
     assert not [path for path in left if TEMPORARY_PREFIX in path]
-
-
-async def version(cloud: Cloud, path: RemotePath) -> Version:
-    return (await cloud.stat(path)).version
 
 
 async def test_what_a_server_keeps_to_is_found_out_once(
