@@ -169,8 +169,8 @@ class OpenFiles:
     async def _content(self, inode: int) -> Content:
         """The tree may move on while the map is loaded. What was changed here stands above any version."""
         while True:
-            content = await self._store.open(inode, self._tree.node(inode).version)
-            if content.is_dirty or _is_same(content.version, self._tree.node(inode).version):
+            content = await self._store.open(inode, self._tree.node(inode).content_version)
+            if content.is_dirty or _is_same(content.version, self._tree.node(inode).content_version):
                 return content
             await self._store.close(content)
 

@@ -120,7 +120,7 @@ class Writing:
             await self.set_attributes(inode, NewAttributes(mode=mode))
 
     async def _flush_inode(self, inode: int) -> None:
-        content = await self._store.open(inode, self._tree.node(inode).version)
+        content = await self._store.open(inode, self._tree.node(inode).content_version)
         try:
             await self._editor.flush(content)
         finally:

@@ -80,6 +80,15 @@ class Node:
         return self.generation > self.sent
 
     @property
+    def content_version(self) -> Version | None:
+        """Which version the cache is to be asked for; None for what was made here.
+
+        A file that was emptied here, or made anew in the place of another, has nothing of the version that
+        it replaces, also where the cache keeps no record of it: nothing was ever written to it.
+        """
+        return None if self.is_modified and not self.size else self.version
+
+    @property
     def is_moved(self) -> bool:
         """Whether the cloud has it in another place."""
         return self.parent is not None and self.home is not None

@@ -144,7 +144,7 @@ class Encounter:
         is_file = entry is not None and entry.kind is node.kind is Kind.FILE
         if entry is None or not is_file or not node.is_modified or entry.size != node.size:
             return None
-        content = await self._store.open(node.inode, node.version)
+        content = await self._store.open(node.inode, node.content_version)
         try:
             async with self._store.snapshot(content) as snapshot:
                 ours = snapshot.sha256
@@ -176,7 +176,7 @@ class Encounter:
                 await self._tree.bury(inode)
 
     async def _agree(self, node: Node, place: Place, entry: RemoteEntry) -> None:
-        content = await self._store.open(node.inode, node.version)
+        content = await self._store.open(node.inode, node.content_version)
         try:
             also = self._store.uploaded_row(content, entry.version, node.generation)
             agreed = await self._tree.adopt_version(node.inode, entry, node.generation, place, also)

@@ -295,7 +295,7 @@ class Transfers:
     async def _open(self, transfer: Transfer) -> None:
         """From queued to running. An open whose file does not fit is read as under `ranges`, silently."""
         node = self._tree.node(transfer.inode)
-        content = await self._store.open(transfer.inode, node.version)
+        content = await self._store.open(transfer.inode, node.content_version)
         try:
             if transfer.has_ended:
                 return

@@ -210,7 +210,7 @@ class Settling:
         if node.parent is None:
             await self.uploaded(intent, version, None)
             return
-        content = await self._store.open(node.inode, node.version)
+        content = await self._store.open(node.inode, node.content_version)
         try:
             await self.uploaded(intent, version, content)
         finally:

@@ -8,7 +8,8 @@ other is sent.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
@@ -51,11 +52,12 @@ _REFUSALS = (AccessRefused, CloudStorageFull, Locked, NameRefused, NotFound, Too
 
 @dataclass(slots=True)
 class _Sending:
-    """One upload under way. size and processed in bytes."""
+    """One upload. size and processed in bytes; has_slot: it does not only wait."""
 
     inode: int
     size: int
     processed: int = 0
+    has_slot: bool = False
     began: float = field(default_factory=trio.current_time)
 
     def status(self) -> TransferStatus:
@@ -91,8 +93,8 @@ class Uploads:
         self._sendings: dict[int, _Sending] = {}
 
     def running(self) -> list[TransferStatus]:
-        """The uploads under way, those included that wait for another try."""
-        return [sending.status() for sending in self._sendings.values()]
+        """The uploads under way; not those that wait for their turn or for another try."""
+        return [sending.status() for sending in self._sendings.values() if sending.has_slot]
 
     def progress(self, inode: int) -> tuple[int, int] | None:
         """(processed, size) in bytes while the file is sent; else None."""
@@ -103,12 +105,20 @@ class Uploads:
         """Whether a file's content could be sent at this moment: it is not being written or sent."""
         return not (self._store.is_unflushed(inode) or self._settling.is_asked(inode))
 
-    async def upload(self, inode: int, place: Place, base: Version | None) -> bool:
+    async def upload(
+        self,
+        inode: int,
+        place: Place,
+        base: Version | None,
+        *,
+        may_begin: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Send a file's content to `place`, where the cloud has `base` (None: nothing).
 
         Returns whether the cloud has it; False where it is no longer as that says, is being written, or
         is being sent by somebody else: it is left to the next round. Tried again while that is worth it;
         an answer that was lost is settled before. What the cache lacks of it is fetched first.
+        may_begin: asked when its turn has come, before each try; False leaves it to a later round.
 
         Raises PreconditionFailed where the cloud has something else, NotFound where the folder is not
         there, the cause why what lacks can't be fetched, and all that `Cloud.write` does. Cancelled, the
@@ -122,11 +132,20 @@ class Uploads:
             async with self._settling.asking(inode):
                 async for attempt in Patience(self._patience_s).attempts():
                     with attempt:
-                        async with self._slots:
-                            return await self._try(sending, place, base)
+                        async with self._turn(sending):
+                            return may_begin() and await self._try(sending, place, base)
         finally:
             del self._sendings[inode]
         raise AssertionError("the last attempt returns or raises")
+
+    @asynccontextmanager
+    async def _turn(self, sending: _Sending) -> AsyncIterator[None]:
+        async with self._slots:
+            sending.has_slot = True
+            try:
+                yield
+            finally:
+                sending.has_slot = False
 
     async def _try(self, sending: _Sending, place: Place, base: Version | None) -> bool:
         if await self._settling.settle(sending.inode):
@@ -134,7 +153,7 @@ class Uploads:
         node = self._tree.node(sending.inode)
         if not self._may_send(node, place, base):
             return False
-        content = await self._store.open(node.inode, node.version)
+        content = await self._store.open(node.inode, node.content_version)
         try:
             for _ in range(_ABORTS):
                 await self._fetch_rest(node, content)

@@ -190,6 +190,8 @@ async def test_what_was_removed_leaves_nothing_in_the_cache(tmp_path: Path, clou
     async with mounted(tmp_path, cloud) as mount:
         assert await mount.read("letter.txt") == b"Dear all,\n"
         await mount.do((mount.path / "new").write_bytes, b"not for long")
+        await mount.unused(b"letter.txt")
+        await mount.unused(b"new")
         assert mount.store.usage.files == 2
         await mount.do(os.unlink, mount.path / "letter.txt")
         await mount.do(os.unlink, mount.path / "new")

@@ -91,6 +91,28 @@ async def test_an_empty_file_is_a_file(tmp_path: Path, cloud: MemoryCloud) -> No
             assert await mount.read(name) == b"now some"
 
 
+async def test_a_file_made_in_place_of_a_removed_one_has_nothing_of_it(
+    tmp_path: Path, cloud: MemoryCloud
+) -> None:
+    """To the cloud it is the same file, to be replaced; that must not bring the old bytes back."""
+
+    def replace(path: Path) -> None:
+        path.unlink()
+        path.touch()
+
+    async with mounted(tmp_path, cloud) as mount:
+        await mount.do(replace, mount.path / "small")
+        await mount.unused(b"small")
+        assert mount.node(b"small").version is not None
+        assert await mount.read("small") == b""
+        await mount.unused(b"small")
+        await mount.do(os.truncate, mount.path / "small", 17)
+        assert await mount.read("small") == bytes(17)
+        assert _reads(cloud) == 0
+    async with mounted(tmp_path, cloud) as mount:
+        assert await mount.read("small") == bytes(17)
+
+
 async def test_modes_and_owners_of_new_files(tmp_path: Path, cloud: MemoryCloud) -> None:
     """umask(2) applies, and a folder's S_ISGID hands its group on."""
 
