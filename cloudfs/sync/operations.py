@@ -7,7 +7,7 @@ it done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import trio
 
@@ -78,20 +78,21 @@ class Operations:
         self._gate = Gate()
         self._patience_s = timeout_s * _SHARE_OF_PATIENCE
 
-    async def carry_out(self, operation: Operation) -> bool:
+    async def carry_out(self, operation: Operation, *, may_begin: Callable[[], bool] = lambda: True) -> bool:
         """Whether it is done; False: the entry is not as it was planned, and is left to the next plan.
 
-        Raises the cloud's failures, and Outlived for a removal that must not be.
+        may_begin: asked when an upload's turn has come. Raises the cloud's failures, and Outlived for a
+        removal that must not be.
         """
         try:
             if self._settling.is_asked(operation.inode):
                 return False
             async with self._gate.passing(self._way(operation)):
-                return await self._take(operation)
+                return await self._take(operation, may_begin)
         except _Gone:
             return False
 
-    async def _take(self, operation: Operation) -> bool:
+    async def _take(self, operation: Operation, may_begin: Callable[[], bool]) -> bool:
         match operation:
             case MakeFolder():
                 return await self._make_folder(operation)
@@ -99,7 +100,9 @@ class Operations:
                 async with self._gate.closed(operation.inode):
                     return await self._move(operation)
             case Upload():
-                return await self._uploads.upload(operation.inode, operation.place, operation.base)
+                return await self._uploads.upload(
+                    operation.inode, operation.place, operation.base, may_begin=may_begin
+                )
             case Delete():
                 return await self._delete(operation)
 

@@ -98,8 +98,8 @@ class Push:
         """
         return await _Execution(self, plan, patient_with, may_begin).run()
 
-    async def do(self, operation: Operation) -> bool:
-        return await self._operations.carry_out(operation)
+    async def do(self, operation: Operation, may_begin: Callable[[], bool]) -> bool:
+        return await self._operations.carry_out(operation, may_begin=may_begin)
 
     async def note(self, operation: Operation, error: CloudfsError) -> None:
         """Note a failure on the entry. A network that is gone is no reason to wait once it is back."""
@@ -199,7 +199,7 @@ class _Execution:
         outcome = self._outcome
         try:
             self._check_room(operation)
-            done = await self._push.do(operation)
+            done = await self._push.do(operation, self._may_begin)
         except Outlived as outlived:
             outcome.outlived.append(outlived)
             return False

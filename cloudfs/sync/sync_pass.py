@@ -33,6 +33,7 @@ from cloudfs.tree.tree import Tree
 log = logging.getLogger(__name__)
 
 ROUNDS = 5
+_LONGEST_WAIT_MS = 24 * 3600 * 1000
 _SURPRISES = 2  # of one entry in one run, before they count as its failure
 
 
@@ -233,7 +234,6 @@ class SyncPass:
         return plan
 
     def _change(self, node: Node) -> Change:
-        waits = node.next_try_ms is not None and node.next_try_ms > self._parts.now_ms()
         return Change(
             inode=node.inode,
             kind=node.kind,
@@ -241,8 +241,14 @@ class SyncPass:
             cloud=node.cloud_place,
             base=node.version,
             is_modified=node.is_modified,
-            is_ready=not waits and not self._parts.settling.is_asked(node.inode),
+            is_ready=not (self._waits(node) or self._parts.settling.is_asked(node.inode)),
             is_quiet=self._parts.uploads.is_quiet(node.inode),
+        )
+
+    def _waits(self, node: Node) -> bool:
+        """Whether an entry's next try is still to come; a time further off was set by a wrong clock."""
+        return (
+            node.next_try_ms is not None and 0 < node.next_try_ms - self._parts.now_ms() <= _LONGEST_WAIT_MS
         )
 
     def _cloud_place(self, inode: int) -> Place | None:
@@ -259,12 +265,11 @@ class SyncPass:
 
     async def _note_waiting(self) -> None:
         """What waits for its next try has failed, and the run with it; some confirmations still count."""
-        now_ms = self._parts.now_ms()
         removed = set[int]()
         for node in self._parts.tree.changes(self._scope):
             if node.is_removed:
                 removed.add(node.inode)
-            if node.next_try_ms is not None and node.next_try_ms > now_ms:
+            if self._waits(node):
                 self.causes.push.append(_error_type(node))
         await self._parts.brake.applied(self._scope, removed)
 

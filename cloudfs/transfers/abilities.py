@@ -29,6 +29,7 @@ def known_abilities(settings: Settings, url: str) -> Capabilities | None:
 class Abilities:
     """Sees to it that nothing is written to a server of which nobody knows how it treats writes.
 
+    A cloud that was built with what `known_abilities` tells asks the server nothing.
     url: the cloud's; what was found out is kept under it, as another server may behave in another way.
     """
 
@@ -38,6 +39,7 @@ class Abilities:
         self._key = _key(url)
         self._lock = trio.Lock()
         self._refusal: AccessRefused | None = None
+        self._is_learned = False
 
     async def learn(self) -> None:
         """Return once it is known how the server treats writes; at once where it was.
@@ -48,7 +50,7 @@ class Abilities:
         async with self._lock:
             if self._refusal is not None:
                 raise AccessRefused(self._refusal.reason, status=self._refusal.status)
-            if self._is_known():
+            if self._is_learned:
                 return
             try:
                 found = await self._cloud.probe_writes()
@@ -59,10 +61,7 @@ class Abilities:
                 self._refusal = refusal
                 raise
             await self._settings.set(self._key, json.dumps(dataclasses.asdict(found)))
-
-    def _is_known(self) -> bool:
-        found = self._cloud.capabilities
-        return found.conditional_writes is not None and found.whole_writes is not None
+            self._is_learned = True
 
 
 def _key(url: str) -> str:

@@ -194,6 +194,7 @@ async def test_a_file_that_is_removed_while_it_is_sent_is_removed_after(tmp_path
     async with syncing(tmp_path) as it:
         await it.sync()
         await it.save(b"a", b"1")
+        await it.abilities.learn()
         it.cloud.gate = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(it.sync)
@@ -212,6 +213,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_sent_once_more(tmp_path: 
     async with syncing(tmp_path) as it:
         await it.sync()
         await it.save(b"a", b"first")
+        await it.abilities.learn()
         it.cloud.gate = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(it.sync)
@@ -483,6 +485,7 @@ async def test_winding_down_completes_what_is_under_way_and_begins_no_more(tmp_p
         await it.mkdir(b"d")
         await it.save(b"d/inner", b"1")
         await it.save(b"first", b"1")
+        await it.abilities.learn()
         async with trio.open_nursery() as nursery:
             it.cloud.gate = trio.Event()
             nursery.start_soon(it.sync)
@@ -502,3 +505,93 @@ async def _until(asked: object, method: str, count: int) -> None:
     with trio.fail_after(5):
         while len(asked(method)) < count:
             await trio.sleep(0.001)
+
+
+async def test_each_scope_sends_its_own_and_a_move_goes_by_where_it_came_from(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        it.cloud.put(b"Photos/old", b"picture")
+        it.cloud.put(b"file", b"file")
+        assert await it.sync() == await it.sync(Scope.GALLERY) == DONE
+        await it.save(b"Photos/new", b"new picture")
+        await it.rename(b"file", b"Photos/file")
+        await it.rename(b"Photos/old", b"old")
+        assert await it.sync() == DONE
+        assert sorted(it.cloud.paths()) == [b"Photos", b"Photos/file", b"Photos/old"]
+        assert await it.sync(Scope.GALLERY) == DONE
+        assert sorted(it.cloud.paths()) == [b"Photos", b"Photos/file", b"Photos/new", b"old"]
+        it.settled()
+
+
+async def test_a_gallery_folder_that_was_made_here_is_sent_by_its_own_sync(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        await it.mkdir(b"Photos")
+        await it.save(b"Photos/p", b"picture")
+        assert await it.sync() == DONE
+        assert it.cloud.paths() == {}
+        assert await it.sync(Scope.GALLERY) == DONE
+        assert it.cloud.paths() == {b"Photos": None, b"Photos/p": b"picture"}
+        it.settled()
+
+
+async def test_a_server_that_takes_no_writes_is_the_cause_of_every_failure(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        await it.save(b"a", b"1")
+        await it.mkdir(b"d")
+        it.cloud.fail("probe_writes", AccessRefused("nobody may write here", status=403), times=None)
+        assert await it.sync() == failed()
+        assert it.asked("write") == it.asked("make_folder") == []
+        for path in (b"a", b"d"):
+            assert it.node(path).error_reason == "nobody may write here"
+
+
+async def test_without_an_answer_to_the_probe_nothing_is_sent_and_nothing_waits(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        await it.save(b"a", b"1")
+        it.cloud.fail("probe_writes", NetworkUnavailable("cut"))
+        assert await it.sync() == failed(ErrorType.NETWORK_UNAVAILABLE)
+        assert it.node(b"a").next_try_ms is None
+        assert await it.sync() == DONE
+        assert it.cloud.paths() == {b"a": b"1"}
+
+
+async def test_a_folder_moves_between_the_requests_below_it(tmp_path: Path) -> None:
+    """No path that was built before a move is used after it."""
+    async with syncing(tmp_path) as it:
+        for i in range(20):
+            it.cloud.put(b"d/%d" % i, b"old")
+        await it.sync()
+        for i in range(20):
+            await it.save(b"d/%d" % i, b"new %d" % i)
+        await it.rename(b"d", b"e")
+        it.cloud.latency_s = 0.01
+        assert await it.sync() == DONE
+        assert it.cloud.paths() == {b"e": None} | {b"e/%d" % i: b"new %d" % i for i in range(20)}
+        assert len(it.asked("write")) == 20, "each at its first try"
+        it.settled()
+
+
+async def test_a_wait_that_a_wrong_clock_left_behind_ends(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        await it.save(b"bad", b"1")
+        it.cloud.fail("write", AccessRefused("403"))
+        await it.sync()
+        it.now_ms -= 400 * 24 * 3600 * 1000
+        assert await it.sync() == DONE
+
+
+async def test_winding_down_begins_none_of_the_uploads_that_wait_for_their_turn(tmp_path: Path) -> None:
+    async with syncing(tmp_path, MemoryCloud(max_connections=2)) as it:
+        await it.sync()
+        await it.abilities.learn()
+        for i in range(50):
+            await it.save(b"%d" % i, b"x")
+        it.cloud.latency_s = 0.05
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(it.sync)
+            await _until(it.asked, "write", 1)
+            assert len(it.uploads.running()) <= 4
+            it.engine.wind_down(Scope.FILES)
+        it.cloud.latency_s = 0
+        assert len(it.cloud.paths()) == len(it.asked("write")) <= 4
+        assert await it.sync() == DONE
+        assert len(it.cloud.paths()) == 50

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from cloudfs.clouds.base import Capabilities
 from cloudfs.database.settings import Settings
 from cloudfs.model.errors import AccessRefused, NetworkUnavailable
 from cloudfs.transfers.abilities import Abilities, known_abilities
-from tests.servers.memory_cloud import Call, MemoryCloud
+from tests.servers.memory_cloud import MemoryCloud
 
 from .conftest import OpenWorld
 
 URL = "https://cloud.test/me/"
-
-
-class Unknown(MemoryCloud):
-    """A server of which nobody knows how it treats writes, until it was probed."""
-
-    is_known = False
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return super().capabilities if self.is_known else Capabilities()
-
-    async def probe_writes(self) -> Capabilities:
-        await self._begin(Call("probe_writes", b""))
-        self.is_known = True
-        return self.capabilities
 
 
 def _probes(cloud: MemoryCloud) -> int:
@@ -35,7 +19,7 @@ def _probes(cloud: MemoryCloud) -> int:
 
 
 async def test_asks_once_and_a_later_mount_knows(open_world: OpenWorld) -> None:
-    cloud = Unknown()
+    cloud = MemoryCloud()
     async with open_world() as world:
         settings = Settings(world.database)
         assert known_abilities(settings, URL) is None
@@ -48,7 +32,7 @@ async def test_asks_once_and_a_later_mount_knows(open_world: OpenWorld) -> None:
 
 
 async def test_without_a_network_it_asks_again(open_world: OpenWorld) -> None:
-    cloud = Unknown()
+    cloud = MemoryCloud()
     cloud.fail("probe_writes", NetworkUnavailable("cut"))
     async with open_world() as world:
         abilities = Abilities(cloud, Settings(world.database), URL)
@@ -59,7 +43,7 @@ async def test_without_a_network_it_asks_again(open_world: OpenWorld) -> None:
 
 
 async def test_a_server_that_takes_no_writes_is_not_asked_again(open_world: OpenWorld) -> None:
-    cloud = Unknown()
+    cloud = MemoryCloud()
     cloud.fail("probe_writes", AccessRefused("read-only for you", status=403), times=None)
     async with open_world() as world:
         abilities = Abilities(cloud, Settings(world.database), URL)
