@@ -1,18 +1,20 @@
 """The same operations on a plain folder and on a mount: same answers, same errors, same bytes.
 
 Each example begins in a folder of its own, which the mount has as placeholders. What is compared after
-each step is what a program can see; the plain folder's file system is the judge of POSIX.
+each step is what a program can see; the plain folder's file system is the judge of POSIX. At the end all
+folders are looked at once more on a new mount.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -231,31 +233,45 @@ def _seed(folder: Path) -> None:
         (folder / path).write_bytes(content)
 
 
-def test_a_mount_behaves_as_a_plain_folder_does(tmp_path: Path) -> None:
-    umask = os.umask(0o022)
+@pytest.fixture
+def cloud() -> MemoryCloud:
     cloud = MemoryCloud()
     for number in range(EXAMPLES + SHRINKS):
         for path, content in SEEDED.items():
             cloud.put(b"%d/%s" % (number, path.encode()), content)
+    return cloud
+
+
+@pytest.fixture
+def _usual_umask() -> Iterator[None]:
+    former = os.umask(0o022)
+    yield
+    os.umask(former)
+
+
+@pytest.mark.usefixtures("_usual_umask")
+def test_a_mount_behaves_as_a_plain_folder_does(tmp_path: Path, cloud: MemoryCloud) -> None:
+    plain = tmp_path / "plain"
     numbers = count()
-    try:
-        with mount_of_its_own_thread(tmp_path, cloud) as mount:
+    with mount_of_its_own_thread(tmp_path, cloud) as mount:
 
-            def new_machine() -> Machine:
-                number = str(next(numbers))
-                _seed(tmp_path / "plain" / number)
-                return Machine(tmp_path / "plain" / number, mount / number)
+        def new_machine() -> Machine:
+            number = str(next(numbers))
+            _seed(plain / number)
+            return Machine(plain / number, mount / number)
 
-            run_state_machine_as_test(
-                cast(type[Machine], new_machine),
-                settings=settings(
-                    max_examples=EXAMPLES,
-                    stateful_step_count=STEPS,
-                    derandomize=True,
-                    deadline=None,
-                    print_blob=True,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-    finally:
-        os.umask(umask)
+        run_state_machine_as_test(
+            cast(type[Machine], new_machine),
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                derandomize=True,
+                deadline=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    with mount_of_its_own_thread(tmp_path, cloud) as mount:
+        for example in plain.iterdir():
+            assert census(mount / example.name) == census(example)
+            assert difference(mount / example.name, example) is None
