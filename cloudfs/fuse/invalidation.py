@@ -38,22 +38,23 @@ class Invalidation:
         self._pages = pages
         self._watchers = watchers
         self._incoming: trio.MemoryReceiveChannel[TreeChange] | None = None
-        # The versions that the kernel was sent back to look at, by inode, while this was behind.
-        self._sent_back: dict[int, Version | None] = {}
+        # Files that the kernel was told to look up again, and for which thread.
+        self._sent_back: set[tuple[int, int]] = set()
 
-    def may_write(self, inode: int, version: Version | None) -> bool:
-        """Whether the kernel knows the size of this version, at which it appends (O_APPEND).
+    def may_write(self, inode: int, thread: int) -> bool:
+        """Whether the kernel knows the file's size, at which it appends (O_APPEND).
 
-        Not while news is on its way, unless the kernel was sent back to look and has seen this version.
+        Not while news is on its way, unless it was sent back to look: that it does once for each open(2),
+        and a program that is refused again sees the error.
         """
-        if self._incoming is None or self._incoming.statistics().tasks_waiting_receive:
-            self._sent_back.clear()  # all news is told
-            return True
-        return inode in self._sent_back and self._sent_back[inode] == version
+        was_sent_back = (inode, thread) in self._sent_back
+        self._sent_back.discard((inode, thread))
+        is_told = self._incoming is None or self._incoming.statistics().tasks_waiting_receive > 0
+        return is_told or was_sent_back
 
-    def sent_back(self, inode: int, version: Version | None) -> None:
-        """The kernel is told to look a file up again, as it shows this version now."""
-        self._sent_back[inode] = version
+    def sent_back(self, inode: int, thread: int) -> None:
+        """The kernel is told to look a file up again, for a thread that opens it."""
+        self._sent_back.add((inode, thread))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the changes until cancelled; started once no change can be missed any more."""

@@ -41,7 +41,7 @@ class WritableOperations(Operations):
             present = self._tree.child(parent_inode, name)
             if flags & os.O_EXCL or present is None:
                 raise
-            raise self._sent_back(present) from None
+            raise self._sent_back(present.inode, ctx) from None
         number = await self._files.create(node.inode, ctx)
         return self._answer(number), self._introduced(node)
 
@@ -90,15 +90,14 @@ class WritableOperations(Operations):
         """Never waits: a killed program would stay until the answer."""
         if flags & os.O_ACCMODE == os.O_RDONLY and not flags & os.O_TRUNC:
             return await self._opened(await self._files.open(inode, ctx.pid))
-        node = self._tree.node(inode)
-        if not self._invalidation.may_write(inode, node.version):
-            raise self._sent_back(node)
+        if not self._invalidation.may_write(inode, ctx.pid):
+            raise self._sent_back(inode, ctx)
         number = await self._files.open_for_writing(inode, ctx)
         return await (self._emptied(number) if flags & os.O_TRUNC else self._opened(number))
 
-    def _sent_back(self, node: Node) -> FUSEError:
+    def _sent_back(self, inode: int, ctx: RequestContext) -> FUSEError:
         """By this answer the kernel looks the name up again, and then opens what is there, once."""
-        self._invalidation.sent_back(node.inode, node.version)
+        self._invalidation.sent_back(inode, ctx.pid)
         return FUSEError(errno.ESTALE)
 
     async def _emptied(self, number: int) -> FileInfo:

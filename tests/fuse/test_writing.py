@@ -19,7 +19,7 @@ import pytest
 import trio
 
 from cloudfs.config.settings import OnOpen
-from cloudfs.model.errors import CloudfsError, LocalStorageFull, NetworkUnavailable
+from cloudfs.model.errors import LocalStorageFull, NetworkUnavailable
 from tests.fuse.mounts import Mount, mounted
 from tests.servers.memory_cloud import MemoryCloud
 
@@ -205,6 +205,25 @@ async def test_an_append_goes_to_the_end_that_the_kernel_has_not_heard_of(
             await mount.do(_append, mount.path / "small", b"!")
             assert await mount.read("small") == b"0123456789 and more!"
         assert await mount.read("small") == b"0123456789 and more!"
+
+
+async def test_several_at_once_append_to_what_the_kernel_has_not_heard_of(
+    tmp_path: Path, cloud: MemoryCloud
+) -> None:
+    """Each is sent back to look once, and none is told so."""
+    async with mounted(tmp_path, cloud) as mount:
+        cloud.put(b"one", b"0")
+        cloud.put(b"two", b"0")
+        await mount.listings.list_folder(1)
+        for name in ("one", "two"):
+            assert (await mount.stat(name)).st_size == 1
+        cloud.put(b"one", b"from the cloud")
+        async with _news_held_back(mount), trio.open_nursery() as nursery:
+            for _ in range(10):
+                for name in ("one", "two"):
+                    nursery.start_soon(mount.do, _append, mount.path / name, b"!")
+        assert await mount.read("one") == b"from the cloud" + b"!" * 10
+        assert await mount.read("two") == b"0" + b"!" * 10
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -451,6 +470,29 @@ async def test_writes_far_beyond_the_end_leave_zeros(tmp_path: Path, cloud: Memo
         assert await mount.do(_pread, mount.path / "small", 12, 0) == b"0123456789\0\0"
 
 
+async def test_calls_that_the_kernel_makes_of_others(tmp_path: Path, cloud: MemoryCloud) -> None:
+    """posix_fallocate(3) writes, SEEK_HOLE sees one piece, copy_file_range(2) and O_DIRECT copy."""
+
+    def call(path: Path) -> None:
+        with _open(path / "new", os.O_CREAT | os.O_RDWR) as new, _open(path / "small", os.O_RDONLY) as small:
+            os.posix_fallocate(new, 0, 8192)
+            assert os.fstat(new).st_size == 8192
+            assert os.lseek(new, 0, os.SEEK_HOLE) == 8192
+            assert os.lseek(new, 0, os.SEEK_DATA) == 0
+            assert os.copy_file_range(small, new, 10, 0, 100) == 10
+            assert os.sendfile(new, small, 0, 4) == 4
+        with _open(path / "new", os.O_RDWR | os.O_DIRECT) as direct:
+            assert os.write(direct, b"direct") == 6
+        shutil.copyfile(path / "new", path / "copy")
+
+    async with mounted(tmp_path, cloud) as mount:
+        await mount.do(call, mount.path)
+        content = await mount.read("new")
+        assert content[:6] == b"direct"
+        assert content[100:110] == b"0123456789"
+        assert await mount.read("copy") == content
+
+
 # --- times and modes ---
 
 
@@ -529,10 +571,25 @@ async def test_the_execute_bit_works(tmp_path: Path, cloud: MemoryCloud) -> None
         assert (await mount.program(script)).stdout == b"it runs\n"
 
 
-def _as_nobody(call: str, path: Path) -> None:
-    """Run as a user that may write the file and is not root."""
-    code = f"import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)\npath = sys.argv[1]\n{call}"
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+_AS_NOBODY = """
+import os
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+descriptor = os.open("small", os.O_RDWR)
+for change in (lambda: os.write(descriptor, b"x"), lambda: os.ftruncate(descriptor, 5)):
+    change()
+    print(oct(os.fstat(descriptor).st_mode & 0o7777))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else, and let others in")
+async def test_a_write_by_somebody_else_takes_privileges_away(tmp_path: Path, cloud: MemoryCloud) -> None:
+    async with mounted(tmp_path, cloud, allow_other=True) as mount:
+        await mount.do(os.chmod, mount.path / "small", 0o6777)
+        result = await mount.program(sys.executable, "-I", "-c", _AS_NOBODY, cwd=mount.path)
+        assert result.stdout == b"0o777\n0o777\n", result.stderr
+        await mount.do(os.chmod, mount.path / "small", 0o4777)
+        await mount.do(os.truncate, mount.path / "small", 3)
+        assert stat.S_IMODE((await mount.stat("small")).st_mode) == 0o4777
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="changes of owner need root")
@@ -672,14 +729,6 @@ async def test_a_bug_in_a_handler_is_eio_and_the_mount_lives_on(
         assert "mkdir 'folder' failed by a bug" in caplog.text
         await mount.do(_pwrite, mount.path / "small", b"x", 0)
         assert await mount.read("small") == b"x123456789"
-
-
-def _exists(mount: Mount, inode: int) -> bool:
-    try:
-        mount.tree.node(inode)
-    except CloudfsError:
-        return False
-    return True
 
 
 async def test_an_unlinked_file_is_written_and_read_until_its_last_close(
