@@ -297,7 +297,7 @@ def test_a_save_is_one_upload_over_what_was_there(
         mount.settle()
         seen = proxy.seen[before:]
         assert changes(seen) == ["PUT /text.odt"]
-        (put,) = [request for request in seen if request.method == "PUT"]
+        (put,) = [request for request in seen if (request.method, request.target) == ("PUT", "/text.odt")]
         assert {"if-match", "if"} & put.headers.keys(), "never as a new file"
         assert tree(apache.root) == tree(mount.path) == {"text.odt": data}
 

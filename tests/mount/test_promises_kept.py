@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,8 @@ def test_promise_3_what_fsync_acknowledged_survives_a_kill(mount: Mount, apache:
     os.write(fds[0], b"not promised yet")
     mount.kill()
     for fd in fds:
-        os.close(fd)
+        with suppress(OSError):  # its flush meets nobody
+            os.close(fd)
     mount.start()
     assert (mount.path / "a.bin").read_bytes()[: len(NEW)] == NEW
     assert (mount.path / "new.bin").read_bytes() == NEW
