@@ -86,10 +86,12 @@ class Mount:
             while self.store.is_in_use(self.node(path).inode):
                 await trio.sleep(0.001)
 
-    async def program(self, *command: str | Path) -> subprocess.CompletedProcess[bytes]:
+    async def program(
+        self, *command: str | Path, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a program to its end."""
         return await trio.run_process(
-            [str(part) for part in command], check=False, capture_stdout=True, capture_stderr=True
+            [str(part) for part in command], check=False, capture_stdout=True, capture_stderr=True, cwd=cwd
         )
 
     def node(self, path: bytes) -> Node:
@@ -108,7 +110,7 @@ async def mounted(
     timeout_s: float = 5.0,
     quota: Quota | None = None,
     read_only: bool = False,
-    cache_size: int = 1 << 30,
+    allow_other: bool = False,
 ) -> AsyncIterator[Mount]:
     """Mount `cloud` below `folder`; unmounted and closed at the end, whatever happened."""
     mountpoint = folder / "mount"
@@ -119,7 +121,7 @@ async def mounted(
     cache.mkdir(exist_ok=True)
     database = Database(cache / "state.db")
     tree = Tree(database, changes, uid=os.getuid(), gid=os.getgid(), gallery=[b"Photos"])
-    store = Store(cache, database, size=cache_size, min_free=0, is_pinned=tree.is_pinned)
+    store = Store(cache, database, size=1 << 30, min_free=0, is_pinned=tree.is_pinned)
     # A little less than the requests bear with, so that the cause comes before their own deadline.
     listings = Listings(tree, store, cloud, timeout_s=timeout_s * 0.8)
     events = EventLog(Journal(database))
@@ -146,7 +148,7 @@ async def mounted(
         set_pin=set_pin,
     )
     session = Session(
-        options=SessionOptions(mountpoint, allow_other=False, timeout_s=timeout_s, read_only=read_only),
+        options=SessionOptions(mountpoint, allow_other, timeout_s, read_only),
         tree=tree,
         changes=changes,
         store=store,
