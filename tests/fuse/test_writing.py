@@ -753,3 +753,35 @@ async def test_an_unlinked_file_is_written_and_read_until_its_last_close(
         with trio.fail_after(5):
             while mount.store.usage.files or mount.store.usage.used:
                 await trio.sleep(0.01)
+
+
+async def test_a_file_that_the_sync_has_deleted_too_is_written_until_its_last_close(
+    tmp_path: Path, cloud: MemoryCloud
+) -> None:
+    async with mounted(tmp_path, cloud) as mount:
+        writer = await mount.do(os.open, mount.path / "small", os.O_RDWR)
+        assert await mount.do(os.pread, writer, 100, 0) == b"0123456789"
+        inode = mount.node(b"small").inode
+        await mount.do(os.unlink, mount.path / "small")
+        assert mount.tree.node(inode).is_removed
+        cloud.remove(b"small")
+        await mount.tree.record_deleted(inode)
+        await mount.do(os.pwrite, writer, b"AB", 3)
+        assert await mount.do(os.pread, writer, 100, 0) == b"012AB56789"
+        assert (await mount.do(os.fstat, writer)).st_nlink == 0
+        assert await mount.errno(os.close, writer) == 0
+        with trio.fail_after(5):
+            while mount.store.is_in_use(inode) or mount.store.usage.used:
+                await trio.sleep(0.01)
+
+
+async def test_a_file_that_went_in_the_cloud_is_written_on_by_who_has_it_open(
+    tmp_path: Path, cloud: MemoryCloud
+) -> None:
+    """What the sync takes away of it must not fail who has it open."""
+    async with mounted(tmp_path, cloud) as mount:
+        writer = await mount.do(os.open, mount.path / "small", os.O_RDWR)
+        await mount.tree.remove([mount.node(b"small").inode], mount.store.is_in_use, mount.store.is_written)
+        await mount.do(os.pwrite, writer, b"AB", 0)
+        assert await mount.do(os.pread, writer, 100, 0) == b"AB23456789"
+        assert await mount.errno(os.close, writer) == 0
