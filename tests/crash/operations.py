@@ -17,6 +17,7 @@ from typing import Any
 
 Tree = Mapping[str, bytes | None]  # a path -> its content, None for a folder
 CHUNK = 64 * 1024  # bytes of one write(2)
+PAGE = 4096
 
 
 def made_of(seed: int, size: int) -> bytes:
@@ -70,9 +71,11 @@ class Write:
         others = {name: data for name, data in before.items() if name != self.path}
         if {name: data for name, data in found.items() if name != self.path} != others:
             return False
-        begun = [*range(0, self.size, CHUNK), self.size]
-        states = [self._written(before, done) for done in begun]
-        return found[self.path] in (*states, before.get(self.path))
+        pages = range(-self.offset % PAGE, self.size, PAGE)  # where the kernel may split a write
+        begun = (self.size, *range(0, self.size, CHUNK), *pages)
+        return found[self.path] == before.get(self.path) or any(
+            found[self.path] == self._written(before, done) for done in begun
+        )
 
     def _written(self, tree: Tree, done: int) -> bytes:
         """The file after so many bytes of it."""

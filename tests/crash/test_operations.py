@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.load import Choices, sizes_below
-from tests.crash.operations import CHUNK, Cut, Rename, Tree, Write, from_json, made_of, to_json
+from tests.crash.operations import CHUNK, PAGE, Cut, Rename, Tree, Write, from_json, made_of, to_json
 from tests.mount.trees import assert_same, tree
 
 
@@ -38,6 +38,8 @@ def test_what_is_half_done_is_told_from_what_is_wrong() -> None:
     new = made_of(7, size)
     assert write.explains({"f": old}, {"f": old[:1000] + new[:CHUNK] + old[1000 + CHUNK :]})
     assert not write.explains({"f": old}, {"f": old[:1000] + new[: CHUNK + 1] + old[1001 + CHUNK :]})
+    split = 2 * PAGE - 1000
+    assert write.explains({"f": old}, {"f": old[:1000] + new[:split] + old[1000 + split :]})
     assert not write.explains({"f": old}, {})
     assert not write.explains({"f": old, "g": b""}, {"f": old})
     assert Write("f", 0, 7, size, cut=True, syncs=False).explains({"f": old}, {"f": b""})
