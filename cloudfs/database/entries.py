@@ -48,15 +48,6 @@ class Entries:
             f"WHERE kind = {int(Kind.FOLDER)} AND version_size IS NOT NULL AND place IS NOT NULL"
         )
 
-    def cloud_children(self, folder: int) -> list[Node]:
-        """What the cloud has in a folder."""
-        sql = (
-            f"SELECT {COLUMNS} FROM entries "
-            "WHERE parent = ?1 AND home_parent IS NULL AND version_size IS NOT NULL "
-            f"UNION ALL SELECT {COLUMNS} FROM entries WHERE home_parent = ?1"
-        )
-        return [node_of(row) for row in self._read(sql, (folder,))]
-
     def homes_in(self, folder: int) -> list[Node]:
         """What the cloud has in a folder and what is not there here."""
         sql = f"SELECT {COLUMNS} FROM entries WHERE home_parent = ?"

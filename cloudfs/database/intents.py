@@ -54,6 +54,11 @@ class IntentChanges:
         row = self._execute(f"SELECT {_COLUMNS} FROM intents WHERE inode = ?", (inode,)).fetchone()
         return _intent(row) if row else None
 
+    def concern(self, inode: int) -> bool:
+        """Whether there is one of an inode, or one that has its place in it."""
+        sql = "SELECT 1 FROM intents WHERE inode = ?1 OR place_parent = ?1 LIMIT 1"
+        return self._execute(sql, (inode,)).fetchone() is not None
+
     def set(self, intent: Intent) -> None:
         """Store an intent over an older one of its inode."""
         self._execute(

@@ -46,7 +46,7 @@ class AgreeingTree(LocalTree):
         """
         async with self._holding(inode):
             aftermath = await self._database.commit(
-                partial(records.end_intent, inode=inode, sending=self._sends.running)
+                partial(records.end_intent, inode=inode, sending=self._sends.concerned())
             )
             self._forget([inode, *aftermath.changed])
             return await self._let_go(aftermath.loose)
@@ -62,7 +62,13 @@ class AgreeingTree(LocalTree):
         answer = Answer(place, version, generation)
         async with self._holding(inode):
             is_known, aftermath = await self._database.commit(
-                partial(records.uploaded, inode=inode, answer=answer, also=also, sending=self._others(inode))
+                partial(
+                    records.uploaded,
+                    inode=inode,
+                    answer=answer,
+                    also=also,
+                    sending=self._sends.concerned(but=inode),
+                )
             )
             self._forget([inode])
             await self._show_aftermath(aftermath)
@@ -73,7 +79,7 @@ class AgreeingTree(LocalTree):
         answer = Answer(place, Version(None, None, 0) if version is None else version)
         async with self._holding(inode):
             is_known, aftermath = await self._database.commit(
-                partial(records.made, inode=inode, answer=answer, sending=self._others(inode))
+                partial(records.made, inode=inode, answer=answer, sending=self._sends.concerned(but=inode))
             )
             self._forget([inode])
             await self._show_aftermath(aftermath)
@@ -87,7 +93,7 @@ class AgreeingTree(LocalTree):
         """
         async with self._holding(inode):
             untagged, aftermath = await self._database.commit(
-                partial(records.moved, inode=inode, place=place, sending=self._others(inode))
+                partial(records.moved, inode=inode, place=place, sending=self._sends.concerned(but=inode))
             )
             self._forget([inode, *untagged, *aftermath.changed])
             return await self._let_go(aftermath.loose)
@@ -129,7 +135,7 @@ class AgreeingTree(LocalTree):
         """
         async with self._holding(inode):
             aftermath = await self._database.commit(
-                partial(meeting.detach, inode=inode, sending=self._sends.running)
+                partial(meeting.detach, inode=inode, sending=self._sends.concerned())
             )
             self._forget([inode, *aftermath.changed])
             return await self._let_go(aftermath.loose)
@@ -138,7 +144,7 @@ class AgreeingTree(LocalTree):
         """The cloud lost what was removed here too: its row goes, with those of what was removed below."""
         async with self._holding(inode):
             aftermath = await self._database.commit(
-                partial(meeting.bury, inode=inode, sending=self._sends.running)
+                partial(meeting.bury, inode=inode, sending=self._sends.concerned())
             )
             self._forget(aftermath.changed)
             return await self._let_go(aftermath.loose)
@@ -182,7 +188,7 @@ class AgreeingTree(LocalTree):
                 return None
             conflict = Conflict(inode, name, entry, self._defaults_like(node, node.parent))
             before, inserted, aftermath = await self._database.commit(
-                partial(meeting.make_conflict, conflict=conflict, sending=self._sends.running)
+                partial(meeting.make_conflict, conflict=conflict, sending=self._sends.concerned())
             )
             self._forget([inode, node.parent])
             await self._show_aftermath(aftermath)
@@ -222,7 +228,7 @@ class AgreeingTree(LocalTree):
             self._defaults_like(node, folder),
         )
         restored = await self._database.commit(
-            partial(meeting.restore, restoration=restoration, sending=self._sends.running)
+            partial(meeting.restore, restoration=restoration, sending=self._sends.concerned())
         )
         if restored.node is None:
             return False
@@ -234,10 +240,6 @@ class AgreeingTree(LocalTree):
         return True
 
     # --- inside ---
-
-    def _others(self, inode: int) -> frozenset[int]:
-        """What is being sent, beside an entry whose answer came."""
-        return self._sends.running - {inode}
 
     def _if_kept(self, inode: int) -> Node | None:
         """The entry, unless it is gone."""

@@ -52,10 +52,6 @@ class CloudView(View):
                     raise
         return self.scope(node.inode)
 
-    def cloud_children(self, folder: int) -> list[Node]:
-        """What the cloud has in a folder, as far as is known, wherever it lies here."""
-        return self._entries.cloud_children(folder)
-
     # --- changes ---
 
     def changes(self, scope: Scope) -> list[Node]:

@@ -77,7 +77,7 @@ class LocalTree(ChangingView):
             in_gallery = self.scope(place.parent) is Scope.GALLERY
             draft = Draft(kind, mode, uid, gid, in_gallery, self._now_ns())
             node, aftermath = await self._database.commit(
-                partial(local_transactions.create, place=place, draft=draft, sending=self._sends.running)
+                partial(local_transactions.create, place=place, draft=draft, sending=self._sends.concerned())
             )
             self._index.put(node)
             self._index.enlist(place.parent, node.inode)
@@ -109,7 +109,7 @@ class LocalTree(ChangingView):
             if kind is Kind.FOLDER and self._path_of(place) in self._gallery:
                 raise Busy("it is a gallery folder")
             now_ns = self._now_ns()
-            sending = self._sends.running
+            sending = self._sends.concerned()
             node, aftermath = await self._database.commit(
                 lambda connection: local_transactions.remove(connection, place, kind, now_ns, sending)
             )
@@ -133,7 +133,7 @@ class LocalTree(ChangingView):
         self._check_name(new_name)
         async with self._holding_folders(parent, new_parent) as folders:
             route = self._route(Place(parent, name), Place(new_parent, new_name))
-            sending = self._sends.running
+            sending = self._sends.concerned()
             moved = await self._database.commit(
                 partial(local_transactions.rename, route=route, sending=sending, no_replace=no_replace)
             )
@@ -148,7 +148,7 @@ class LocalTree(ChangingView):
         """
         async with self._holding_folders(parent, new_parent) as folders:
             route = self._route(Place(parent, name), Place(new_parent, new_name))
-            sending = self._sends.running
+            sending = self._sends.concerned()
             moved = await self._database.commit(
                 partial(local_transactions.exchange, route=route, sending=sending)
             )

@@ -38,13 +38,16 @@ def begin_intent(connection: sqlite3.Connection, intent: Intent) -> None:
 
 def end_intent(connection: sqlite3.Connection, inode: int, sending: Collection[int]) -> Aftermath:
     """What was asked did not come to pass. What was removed meanwhile was never in the cloud then."""
-    IntentChanges(connection).drop(inode)
-    succession = Succession(connection, sending)
+    intents, succession = IntentChanges(connection), Succession(connection, sending)
+    intent = intents.load(inode)
+    intents.drop(inode)
     node = EntryChanges(connection).load(inode)
     if node is not None and node.is_removed and node.version is None:
         succession.unlink(inode)
     elif node is not None:
         _settle(succession, node)
+    if intent is not None:
+        _settle_folder(connection, succession, intent.place)
     return succession.aftermath
 
 
@@ -138,6 +141,7 @@ def _record(connection: sqlite3.Connection, node: Node, answer: Answer, successi
     recorded = agreed(node, answer)
     EntryChanges(connection).write(recorded)
     _settle(succession, recorded)
+    _settle_folder(connection, succession, answer.place)
 
 
 def _settle(succession: Succession, node: Node) -> None:
@@ -146,3 +150,10 @@ def _settle(succession: Succession, node: Node) -> None:
         succession.settle(Place(node.parent, node.name))
     elif node.home is not None:
         succession.settle(node.home)
+
+
+def _settle_folder(connection: sqlite3.Connection, succession: Succession, place: Place) -> None:
+    """Who waited for an answer about a place may be the one to take the removed folder of it over."""
+    folder = EntryChanges(connection).load(place.parent)
+    if folder is not None and folder.is_removed and folder.home is not None:
+        succession.settle(folder.home)

@@ -38,10 +38,10 @@ class Sends:
     def __contains__(self, inode: int) -> bool:
         return inode in self._running
 
-    @property
-    def running(self) -> frozenset[int]:
-        """What is being sent."""
-        return frozenset(self._running)
+    def concerned(self, but: int | None = None) -> frozenset[int]:
+        """What is being sent, and the folders it is sent to; `but` for one whose answer came."""
+        sent = [(inode, held) for inode, held in self._places.items() if inode != but]
+        return frozenset(inode for inode, _ in sent) | {place.parent for _, held in sent for place in held}
 
     @property
     def stamp(self) -> int:

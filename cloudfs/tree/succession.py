@@ -35,7 +35,7 @@ class Aftermath:
 class Succession:
     """One transaction's changes of that kind.
 
-    sending: inodes that are being sent: nobody takes them over before the answer.
+    sending: what is being sent, and the folders it is sent to: nobody takes them over before the answer.
     """
 
     def __init__(self, connection: sqlite3.Connection, sending: Collection[int]) -> None:
@@ -87,7 +87,8 @@ class Succession:
         self._take_over(tombstone, heir)
 
     def _is_asked(self, inode: int) -> bool:
-        return inode in self._sending or self._intents.load(inode) is not None
+        """Whether the cloud was asked for something of an entry, or in it, without an answer."""
+        return inode in self._sending or self._intents.concern(inode)
 
     def _take_over(self, tombstone: Node, heir: Node) -> None:
         self.unlink(tombstone.inode)

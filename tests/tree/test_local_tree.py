@@ -480,6 +480,26 @@ async def test_nobody_takes_over_while_the_cloud_is_asked(opening: Opening) -> N
         assert world.is_gone(waiting)
 
 
+async def test_a_folder_is_not_taken_over_while_something_is_sent_to_it(opening: Opening) -> None:
+    async with opening() as world:
+        d = await world.sent_folder(ROOT, b"d")
+        f, e = await world.file(d, b"f"), await world.folder(d, b"e")
+        await world.tree.begin_intent(put(f, Place(d, b"f")))
+        with world.tree.sending(e):
+            await world.tree.unlink(d, b"f")
+            await world.tree.remove_folder(d, b"e")
+            await world.tree.remove_folder(ROOT, b"d")
+            again = await world.folder(ROOT, b"d")
+            await world.tree.record_uploaded(f, 1, Version('"1"', None, 0), Place(d, b"f"), also_nothing)
+            assert world.tree.node(again).is_unsent
+            await world.tree.record_made(e, Place(d, b"e"))
+        assert not world.tree.node(again).is_unsent
+        assert world.is_gone(d)
+        assert world.tree.node(f).home == Place(again, b"f")
+        assert world.tree.node(e).home == Place(again, b"e")
+        assert world.changes() == {f, e}
+
+
 # --- what a file is like ---
 
 
