@@ -90,10 +90,11 @@ class WritableOperations(Operations):
         """Never waits: a killed program would stay until the answer."""
         if flags & os.O_ACCMODE == os.O_RDONLY and not flags & os.O_TRUNC:
             return await self._opened(await self._files.open(inode, ctx.pid))
+        if flags & os.O_TRUNC:
+            return await self._emptied(await self._files.open_for_writing(inode, ctx))
         if not self._invalidation.may_write(inode, ctx.pid):
             raise self._sent_back(inode, ctx)
-        number = await self._files.open_for_writing(inode, ctx)
-        return await (self._emptied(number) if flags & os.O_TRUNC else self._opened(number))
+        return await self._opened(await self._files.open_for_writing(inode, ctx))
 
     def _sent_back(self, inode: int, ctx: RequestContext) -> FUSEError:
         """By this answer the kernel looks the name up again, and then opens what is there, once."""
