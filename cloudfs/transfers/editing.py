@@ -43,8 +43,7 @@ class Editor:
             async with self._changing(content):
                 await self._mark(content)
                 await self._edits.write(content, offset, data)
-        if not content.is_whole:
-            self._transfers.note_edit(content)
+        self._transfers.note_edit(content)
         return len(data)
 
     async def truncate(self, content: Content, size: int) -> None:
@@ -93,12 +92,10 @@ class Editor:
         if content.is_marked:
             return
         self._edits.prepare(content)
-        was_dirty, must_last = content.is_dirty, self._edits.needs_durable_mark(content)
+        was_dirty, durable = content.is_dirty, self._edits.needs_durable_mark(content)
         row = self._edits.dirty_row(content, durable=was_dirty and content.durable)
         try:
-            await self._tree.mark_modified(content.inode, row)
-            if must_last:
-                await self._tree.sync()
+            await self._tree.mark_modified(content.inode, row, durable=durable)
         except CloudfsError:
             self._edits.not_recorded(content, was_dirty=was_dirty)
             raise
