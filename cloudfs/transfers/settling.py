@@ -19,7 +19,7 @@ from cloudfs.cache.content import Content
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud
 from cloudfs.database.intents import Intent
-from cloudfs.model.entry import RemoteEntry, RemotePath, Version
+from cloudfs.model.entry import TEMPORARY_PREFIX, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     CloudfsError,
@@ -179,20 +179,24 @@ class Settling:
         except NotFound:
             return None
         if intent.operation == MOVE:
-            return entry if await self._has_moved(node, entry) else None
+            return entry if await self._has_moved(intent, node, entry) else None
         return entry if await self._is_ours(intent, target, entry) else None
 
-    async def _has_moved(self, node: Node, entry: RemoteEntry) -> bool:
-        """Whether an entry left its old place, and what is in the new one may be it."""
-        if entry.kind is not node.kind:
-            return False
-        if not node.is_folder and (node.version is None or node.version.size != entry.size):
+    async def _has_moved(self, intent: Intent, node: Node, entry: RemoteEntry) -> bool:
+        """Whether what is in the new place is the entry: its old place may have another one by now."""
+        if intent.place.name.startswith(TEMPORARY_PREFIX):
+            return True  # nobody else uses that name
+        if entry.file_id is not None and node.file_id is not None:
+            return entry.file_id == node.file_id
+        version = Version(None, None, 0) if node.version is None else node.version
+        if entry.kind is not node.kind or entry.size != version.size:
             return False
         try:
-            await self._cloud.stat(self._tree.remote_path(node.inode))
+            source = await self._cloud.stat(self._tree.remote_path(node.inode))
         except NotFound:
             return True
-        return False
+        is_replaced = source.kind is not node.kind or not source.version.is_same_as(version)
+        return not node.is_folder and is_replaced and _is_of_one_time(entry.version, version)
 
     async def _is_ours(self, intent: Intent, path: RemotePath, entry: RemoteEntry) -> bool:
         if entry.kind is not Kind.FILE or entry.size != intent.size:
@@ -221,6 +225,13 @@ class Settling:
             return not self._tree.node(inode).is_modified
         except NotFound:
             return False
+
+
+def _is_of_one_time(one: Version, other: Version) -> bool:
+    """Whether both name the same second, as a move leaves it."""
+    if one.mtime_ns is None or other.mtime_ns is None:
+        return False
+    return one.mtime_ns // 1_000_000_000 == other.mtime_ns // 1_000_000_000
 
 
 def _nothing(_: sqlite3.Connection) -> None:
