@@ -131,7 +131,7 @@ def remove(
     node = _child(changes, place)
     _check_removable(changes, node, kind)
     succession = Succession(connection, sending)
-    succession.take_away(node, now_ns)
+    succession.settle(succession.take_away(node, now_ns))
     changes.touch(place.parent, now_ns)
     return node, succession.aftermath
 
@@ -155,14 +155,16 @@ def rename(
     if node.inode in above:
         raise InvalidParameter("a folder can't lie within itself")
     succession = Succession(connection, sending)
+    home = None
     if other is not None:
         _check_removable(changes, other, node.kind)
-        succession.take_away(other, route.now_ns)
+        home = succession.take_away(other, route.now_ns)
     changes.write(_moved(node, route.target, route.now_ns))
     for folder in {route.source.parent, route.target.parent}:
         changes.touch(folder, route.now_ns)
     renumbered = _settle_media(changes, node.inode, route.target_path, route)
-    succession.settle(route.target)
+    for place in {route.target, home}:
+        succession.settle(place)
     return Moved((node,), other, succession.aftermath, renumbered)
 
 

@@ -41,7 +41,6 @@ def detach(connection: sqlite3.Connection, inode: int, sending: Collection[int])
     node = EntryChanges(connection).load(inode)
     if node is not None and node.parent is not None:
         succession.detach(node)
-        succession.settle(Place(node.parent, node.name))
     return succession.aftermath
 
 
@@ -95,7 +94,8 @@ def make_conflict(
     if changes.child(*aside) is not None:
         raise AlreadyExists("the name is taken")
     if node.home is None:
-        succession.detach(node)
+        if node.is_folder:
+            succession.lose_below(node)
         changes.write(replace(detached(node), name=aside.name, ctime_ns=conflict.defaults.now_ns))
     else:
         home = None if node.home == aside else node.home

@@ -14,7 +14,7 @@ from cloudfs.database.entry_changes import EntryChanges
 from cloudfs.model.entry import RemoteEntry
 from cloudfs.model.enums import Kind
 from cloudfs.model.node import Node, Place
-from cloudfs.tree.succession import Succession, detached
+from cloudfs.tree.succession import Succession
 from cloudfs.tree.transactions import Defaults, insert_new
 
 
@@ -109,14 +109,14 @@ def _remove_one(
     for inode in doomed.staying:
         node = changes.load(inode)
         if node is not None:
-            changes.write(detached(node))
+            succession.keep(node)
     cut = [node for inode in going if (node := changes.load(inode)) is not None and node.parent not in going]
     deleted = [(inode, kind) for inode, kind in doomed.going if inode not in used]
     changes.unlink(inode for inode, _ in doomed.going if inode in used)
     changes.delete(inode for inode, _ in reversed(deleted))
     removed.cut += sorted(cut, key=lambda node: node.inode)
     removed.deleted += deleted
-    removed.changed += [*doomed.staying, *succession.aftermath.changed]
+    removed.changed += succession.aftermath.changed
     removed.loose += succession.aftermath.loose
 
 

@@ -50,10 +50,10 @@ class Succession:
     def aftermath(self) -> Aftermath:
         return Aftermath(self._loose, self._changed)
 
-    def take_away(self, node: Node, now_ns: int) -> None:
+    def take_away(self, node: Node, now_ns: int) -> Place | None:
         """Take an entry out of its folder: a tombstone where the cloud has it, or may come to have it.
 
-        Who waits for its place in the cloud takes it over at once.
+        Returns that place, to be settled once all else is where it belongs.
         """
         home = node.cloud_place
         if home is None and (intent := self._intents.load(node.inode)) is not None:
@@ -71,11 +71,12 @@ class Succession:
         )
         if home is None:
             self._loose.append(node.inode)
-        else:
-            self.settle(home)
+        return home
 
-    def settle(self, place: Place) -> None:
+    def settle(self, place: Place | None) -> None:
         """Let who stands in a place here take over the tombstone of that place, if it may."""
+        if place is None:
+            return
         tombstone = self._places.at_home(place)
         if tombstone is None or tombstone.parent is not None:
             return
@@ -111,7 +112,6 @@ class Succession:
             self._places.rehome(tombstone.inode, heir.inode)
             for below in self._places.homes_in(heir.inode):
                 self._changed.append(below.inode)
-                assert below.home is not None
                 self.settle(below.home)
 
     def vacate(self, place: Place, but: int) -> None:
@@ -133,8 +133,13 @@ class Succession:
         """The cloud has an entry no more, which stays here as if it had just been made."""
         if node.is_folder:
             self.lose_below(node)
+        self.keep(node)
+
+    def keep(self, node: Node) -> None:
+        """`detach` but for what was below: it may stand for what was removed in its place."""
         self._changes.write(detached(node))
         self._changed.append(node.inode)
+        self.settle(Place(node.parent or ROOT, node.name))
 
     def lose_below(self, folder: Node, but: Collection[int] = ()) -> None:
         """What the cloud had in a folder that is gone there, and that is not in the folder here.
@@ -142,16 +147,22 @@ class Succession:
         What was moved out of it unchanged is taken to lie in the cloud as it does here: the next listing
         there does not show it, and so it goes like all that the cloud lost. but: what goes anyway.
         """
-        for below in self._places.homes_below(folder.inode):
-            if below.inode in but:
+        for known in self._places.homes_below(folder.inode):
+            below = self._changes.load(known.inode)  # one kept before may have taken it over
+            if below is None or below.home is None or below.inode in but:
                 continue
             if below.is_removed:
                 self.unlink(below.inode)
             else:
-                is_claimed = self._places.at_home(Place(below.parent or ROOT, below.name)) is not None
-                is_kept = below.is_modified or is_claimed
-                self._changes.write(detached(below) if is_kept else replace(below, home=None))
-                self._changed.append(below.inode)
+                self._lose_moved(below)
+
+    def _lose_moved(self, node: Node) -> None:
+        place = Place(node.parent or ROOT, node.name)
+        if node.is_modified or self._places.at_home(place) is not None:
+            self.keep(node)
+        else:
+            self._changes.write(replace(node, home=None))
+            self._changed.append(node.inode)
 
     def unlink(self, inode: int) -> None:
         """Leave an entry to those who have it open."""

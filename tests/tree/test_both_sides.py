@@ -316,6 +316,19 @@ async def test_a_folder_with_a_file_open_for_writing_is_left_for_the_next_round(
         assert world.changes() == set()
 
 
+async def test_what_stays_of_a_lost_folder_stands_for_what_was_removed_in_its_place(opening: Opening) -> None:
+    async with opening() as world:
+        d = await world.sent_folder(ROOT, b"d")
+        f, g = await world.sent_file(d, b"f"), await world.sent_file(ROOT, b"g", '"g"')
+        await world.modify(f)
+        await world.tree.rename(d, b"f", ROOT, b"g")
+        assert world.changes() == {f, g}
+        assert await world.tree.remove([d], world.in_use, world.is_written) == [g]
+        node = world.tree.node(f)
+        assert node.version is not None
+        assert (node.version.etag, node.home, world.changes()) == ('"g"', None, {f})
+
+
 async def test_a_modified_or_unsent_file_does_not_go(opening: Opening) -> None:
     async with opening() as world:
         dirty, unsent = await world.sent_file(ROOT, b"dirty"), await world.file(ROOT, b"unsent")

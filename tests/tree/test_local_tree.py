@@ -404,6 +404,17 @@ async def test_a_replace_saves_one_file_with_what_is_the_users(opening: Opening)
         assert (world.is_gone(old), world.freed) == (True, [old])
 
 
+async def test_who_leaves_a_place_does_not_take_it_over_on_the_way(opening: Opening) -> None:
+    async with opening() as world:
+        old = await world.sent_file(ROOT, b"c")
+        await world.tree.rename(ROOT, b"c", ROOT, b"a")
+        new = await world.file(ROOT, b"c")
+        await world.tree.rename(ROOT, b"c", ROOT, b"a")
+        assert world.tree.node(new).is_unsent
+        assert world.tree.node(old).home == Place(ROOT, b"c")
+        assert world.changes() == {old, new}
+
+
 async def test_removed_and_made_again_is_one_file_in_either_order(opening: Opening) -> None:
     async with opening() as world:
         old = await world.sent_file(ROOT, b"f", '"base"')
