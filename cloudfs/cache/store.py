@@ -240,7 +240,10 @@ class Store:
 
     def check_fits(self, inode: int, size: int) -> None:
         """Raise LocalStorageFull where what lacks of a file cannot fit, whatever other file is evicted."""
-        lacking = size - self.held_bytes(inode) - self._space.room()
+        room = self._space.room()
+        if self.is_dirty(inode):
+            room = max(room, self._space.disk_room())
+        lacking = size - self.held_bytes(inode) - room
         if lacking > 0 and self._eviction.evictable(lacking, but=inode) < lacking:
             raise LocalStorageFull("the cache, or its disk, has no room for this file")
 

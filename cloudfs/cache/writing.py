@@ -18,6 +18,10 @@ from cloudfs.model.ranges import RangeSet
 
 _DROP_AT_LEAST = 4 * 1024 * 1024  # a file that does not fit gives up its oldest bytes in such steps
 
+# What a file may hold to be read through a cache that is full of what may not go.
+_LEAST_WINDOW = 16 * 1024 * 1024
+_LEAST_SHARE = 16
+
 
 class Writing:
     """Writes what comes from the cloud, and makes room for everybody.
@@ -42,7 +46,10 @@ class Writing:
         async with self._making_room:
             more = count - content.reserved
             await self._evict_for(more, 0)
-            if self._space.room() < more:
+            room = self._space.room()
+            if content.is_dirty:
+                room = max(room, self._space.disk_room() - self._space.reserved)
+            if room < more:
                 raise LocalStorageFull("the cache, or its disk, has no room for this file")
             content.reserved += more
             self._space.reserved += more
@@ -78,7 +85,7 @@ class Writing:
             await self._eviction.free(count)
 
     def _must_wait(self, content: Content, start: int, stop: int) -> bool:
-        is_full = self._space.room(content.reserved) < stop - start
+        is_full = self._room(content) < stop - start
         return is_full or self._is_being_dropped(content, start, stop)
 
     def _put(self, content: Content, offset: int, data: bytes) -> None:
@@ -114,8 +121,23 @@ class Writing:
             lacking = count - self._space.room(content.reserved)
             if lacking > 0 and not content.reserved:
                 await self._drop_oldest(content, lacking)
-            if self._space.room(content.reserved) < count:
+            if self._room(content) < count:
                 raise LocalStorageFull("the cache, or its disk, is full and nothing in it may go")
+
+    def _room(self, content: Content) -> int:
+        """Bytes that may come for a content at this moment.
+
+        What lacks of a dirty one has to come before that can be sent: for it, as for what programs write,
+        the disk's room counts. What fills the cache and may not go (dirty, pinned, open) leaves to every
+        other file a little of that, so that it can be read through.
+        """
+        room = self._space.room(content.reserved)
+        if content.is_dirty:
+            return max(room, self._space.disk_room())
+        if content.reserved:
+            return room
+        window = min(_LEAST_WINDOW, self._space.size // _LEAST_SHARE) - content.held_bytes
+        return max(room, min(window, self._space.disk_room()))
 
     async def _clear(self, content: Content, count: int) -> None:
         """The disk said ENOSPC: free at least `count` bytes, whatever the books say."""

@@ -12,6 +12,7 @@ from cloudfs.model.errors import ContentNotFound, NetworkUnavailable, NotFound, 
 from cloudfs.transfers.announcing import Announcer
 from cloudfs.transfers.dispatcher import Dispatcher
 from cloudfs.transfers.download import Download, Flying
+from cloudfs.transfers.listings import Listings
 from cloudfs.tree.tree import Tree
 
 
@@ -23,12 +24,15 @@ class Carrier:
         tree: Tree,
         store: Store,
         cloud: Cloud,
+        *,
+        listings: Listings,
         announcer: Announcer,
         dispatcher: Dispatcher,
     ) -> None:
         self._tree = tree
         self._store = store
         self._cloud = cloud
+        self._listings = listings
         self._announcer = announcer
         self._dispatcher = dispatcher
 
@@ -52,7 +56,7 @@ class Carrier:
         try:
             await self._ask(download, flight, path)
         except (ContentNotFound, NotFound):
-            now = self._path(download.content.inode)
+            now = await self._moved_path(download.content.inode)
             if now == path:
                 raise
             await self._ask(download, flight, now)  # a move overtook the request (DESIGN 8.9)
@@ -105,6 +109,14 @@ class Carrier:
             transfer.advance(content.held_bytes)
             if transfer.has_news():
                 self._announcer.say(transfer)
+
+    async def _moved_path(self, inode: int) -> RemotePath:
+        """The path once all moves are over that the cloud may have done already."""
+        try:
+            await self._listings.until_moved(inode)
+        except NotFound as error:
+            raise VersionChanged("the file is gone") from error
+        return self._path(inode)
 
     def _path(self, inode: int) -> RemotePath:
         """The path of this moment, made anew for each request."""

@@ -80,7 +80,14 @@ class Transfers:
             land=self._land,
             close=self._close,
         )
-        self._carrier = Carrier(tree, store, cloud, self._announcer, self._dispatcher)
+        self._carrier = Carrier(
+            tree,
+            store,
+            cloud,
+            listings=listings,
+            announcer=self._announcer,
+            dispatcher=self._dispatcher,
+        )
         self._versions = Versions(store, listings)
         self._transfers: dict[int, Transfer] = {}
         self._order = count()

@@ -26,12 +26,19 @@ async def running_store(
     min_free: int = 0,
     pinned: frozenset[int] = frozenset(),
     boot: str = "boot-1",
+    path_of: Callable[[int], bytes | None] = lambda inode: None,
 ) -> AsyncIterator[Store]:
     database = Database(directory / "cloudfs.db")
     async with trio.open_nursery() as nursery:
         await nursery.start(database.run)
         store = Store(
-            directory, database, size=size, min_free=min_free, is_pinned=pinned.__contains__, boot=boot
+            directory,
+            database,
+            size=size,
+            min_free=min_free,
+            is_pinned=pinned.__contains__,
+            path_of=path_of,
+            boot=boot,
         )
         async with trio.open_nursery() as inner:
             await inner.start(store.run)
