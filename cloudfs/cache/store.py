@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from cloudfs.cache.files import ContentFiles
 from cloudfs.cache.held import HeldBytes
 from cloudfs.cache.maps import Maps
 from cloudfs.cache.recovery import Recovery
+from cloudfs.cache.removal import Removal
 from cloudfs.cache.snapshots import Snapshot, Snapshots
 from cloudfs.cache.space import CacheUsage, Space
 from cloudfs.cache.tags import PathTags
@@ -33,7 +34,7 @@ from cloudfs.cache.writing import Writing
 from cloudfs.database.bridge import Database
 from cloudfs.database.contents import Contents, write_uploaded
 from cloudfs.model.entry import Version
-from cloudfs.model.errors import CloudfsError, LocalIOError, LocalStorageFull, TryAgain
+from cloudfs.model.errors import CloudfsError, LocalIOError, LocalStorageFull
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +79,24 @@ class Store:
             residents=self._contents,
             is_pinned=is_pinned,
         )
-        self._turns = Turns()
-        self._writing = Writing(self._files, self._maps, self._space, self._eviction, self._turns)
-        self._snapshots = Snapshots(self._files, self._maps, self._space, self._writing, self._turns)
+        turns = Turns()
+        self._removal = Removal(
+            residents=self._contents,
+            eviction=self._eviction,
+            maps=self._maps,
+            space=self._space,
+            turns=turns,
+            put_away=self._put_away,
+        )
+        self._writing = Writing(self._files, self._maps, self._space, self._eviction, turns)
+        self._snapshots = Snapshots(self._files, self._maps, self._space, self._writing, turns)
         self._recovery = Recovery(directory, self._rows, self._files, self._tags, boot)
         self.edits = Edits(
             files=self._files,
             maps=self._maps,
             space=self._space,
             writing=self._writing,
-            turns=self._turns,
+            turns=turns,
             tags=self._tags,
             path_of=path_of,
         )
@@ -268,10 +277,7 @@ class Store:
         those after it), LocalStorageFull, LocalIOError.
         """
         for inode in inodes:
-            content = self._contents.get(inode)
-            if content is not None and (content.is_dirty or content.writers or content.changers):
-                raise TryAgain("the file has changes that are not in the cloud yet, or is open for writing")
-            await self._take_away(inode, self._eviction.discard)
+            await self._removal.discard(inode)
 
     async def forget(self, *inodes: int) -> None:
         """Drop what is held of files whose entries are gone, whatever it is; row first, then the file.
@@ -279,7 +285,7 @@ class Store:
         Programs that have one open keep their content, detached. Raises LocalStorageFull, LocalIOError.
         """
         for inode in inodes:
-            await self._take_away(inode, self._eviction.forget)
+            await self._removal.forget(inode)
 
     # --- what the cloud is to get ---
 
@@ -381,34 +387,6 @@ class Store:
             self._held.note(content.inode, content.held_bytes)
             if content.file_id is not None:
                 self._maps.used(content.inode)
-
-    async def _take_away(self, inode: int, remove: Callable[[int], Awaitable[None]]) -> None:
-        content = self._contents.get(inode)
-        if content is not None and content.state is not ContentState.EVICTING:
-            async with self._turns.take(content):
-                await self._detach(content)
-        elif content is None:
-            await remove(inode)
-        await self._eviction.over(inode)
-
-    async def _detach(self, content: Content) -> None:
-        """Take its row and name away; those who have it open read on."""
-        is_unused = content.users == 0  # loaded a moment ago, and of another version than asked for
-        content.detached = True
-        shell = Content(content.inode, content.version, file_id=content.file_id)
-        try:
-            await self._eviction.remove([shell], freed=0)
-        except CloudfsError:
-            content.detached = False
-            if content.users or is_unused:
-                self._contents[content.inode] = content
-            else:
-                self._space.took(content.held_bytes)  # its last user left meanwhile, yet the row stays
-            raise
-        self._maps.drop(content)
-        content.is_marked = True  # what is written from here on concerns nobody but its users
-        if is_unused:
-            self._put_away(content)
 
     def _lose(self, content: Content, start: int, stop: int) -> None:
         """The disk does not give these bytes: claim them no more. Dirty ones can't be fetched instead."""

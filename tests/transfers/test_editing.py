@@ -654,6 +654,23 @@ async def test_others_are_read_through_a_cache_that_changes_fill(
         await world.store.close(content)
 
 
+async def test_what_is_open_for_writing_is_not_discarded(open_world: OpenWorld, cloud: MemoryCloud) -> None:
+    """Else the handle would write into a content that nobody finds again."""
+    cloud.put(b"a", body(100))
+    async with open_world() as world:
+        content = await fetched(world, b"a")
+        world.store.begin_writing(content)
+        with pytest.raises(TryAgain):
+            await world.store.discard(content.inode)
+        world.store.end_writing(content)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.store.discard, content.inode)
+            nursery.start_soon(world.store.discard, content.inode)
+        assert content.detached
+        await world.leave(content)
+        assert world.store.usage.used == 0
+
+
 async def test_a_removed_file_takes_its_content_along(open_world: OpenWorld, tmp_path: Path) -> None:
     async with open_world() as world:
         editor = editor_of(world)

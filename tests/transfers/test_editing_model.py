@@ -329,6 +329,12 @@ STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, LARGEST), st.i
 )
 @example(
     steps=[
+        *(("write", 0, 40), ("flush", 0, 0), ("upload", 0, 0), *[("chunk", 0, 0)] * 4, ("discard", 0, 0)),
+        *(("write", 20, 5), ("sync", 0, 0), ("fetch", 0, 10), ("save", 0, 0), ("power", 0, 0)),
+    ]
+)
+@example(
+    steps=[
         *(("write", 0, 40), ("flush", 0, 0), ("upload", 0, 0), ("chunk", 0, 0), ("write", 20, 10)),
         *(*[("chunk", 0, 0)] * 4, ("flush", 0, 0), ("upload", 0, 0), *[("chunk", 0, 0)] * 4),
     ]

@@ -1,0 +1,88 @@
+"""Taking contents away by name: what the cloud has anyway, or whose entry is gone.
+
+Invariant: the row goes before the file, and who has the content open keeps it, detached. From the step in
+which it is decided nobody gets the content who had it not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from cloudfs.cache.content import Content, ContentState
+from cloudfs.cache.eviction import Eviction
+from cloudfs.cache.maps import Maps
+from cloudfs.cache.space import Space
+from cloudfs.cache.turns import Turns
+from cloudfs.model.errors import CloudfsError, TryAgain
+
+
+class Removal:
+    """residents: contents in memory by inode, shared with the store. put_away: for what has no user."""
+
+    def __init__(
+        self,
+        *,
+        residents: dict[int, Content],
+        eviction: Eviction,
+        maps: Maps,
+        space: Space,
+        turns: Turns,
+        put_away: Callable[[Content], None],
+    ) -> None:
+        self._residents = residents
+        self._eviction = eviction
+        self._maps = maps
+        self._space = space
+        self._turns = turns
+        self._put_away = put_away
+
+    async def discard(self, inode: int) -> None:
+        """See Store.discard."""
+        await self._take_away(inode, self._eviction.discard, _refuse_changed)
+
+    async def forget(self, inode: int) -> None:
+        """See Store.forget."""
+        await self._take_away(inode, self._eviction.forget, lambda content: None)
+
+    async def _take_away(
+        self, inode: int, remove: Callable[[int], Awaitable[None]], check: Callable[[Content], None]
+    ) -> None:
+        while True:
+            content = self._residents.get(inode)
+            if content is None:
+                await remove(inode)
+                return
+            if content.state is ContentState.EVICTING:
+                await self._eviction.over(inode)
+                return
+            check(content)
+            async with self._turns.take(content):
+                if self._residents.get(inode) is content:
+                    check(content)
+                    await self._detach(content)
+                    return
+
+    async def _detach(self, content: Content) -> None:
+        """Take its row and name away; those who have it open read on."""
+        is_unused = content.users == 0  # loaded a moment ago, and of another version than asked for
+        content.detached = True
+        shell = Content(content.inode, content.version, file_id=content.file_id)
+        try:
+            await self._eviction.remove([shell], freed=0)
+        except CloudfsError:
+            content.detached = False
+            if content.users or is_unused:
+                self._residents[content.inode] = content
+            else:
+                self._space.took(content.held_bytes)  # its last user left meanwhile, yet the row stays
+            raise
+        self._maps.drop(content)
+        content.is_marked = True  # what is written from here on concerns nobody but its users
+        if is_unused:
+            self._put_away(content)
+
+
+def _refuse_changed(content: Content) -> None:
+    """TryAgain where a program has changed the content, or may."""
+    if content.is_dirty or content.writers:
+        raise TryAgain("the file has changes that are not in the cloud yet, or is open for writing")
