@@ -1,7 +1,7 @@
 """The tree as the sync changes it: what the cloud answered to our changes, and how both sides meet.
 
 Each call is one commit. An entry may have gone, or changed, since the sync looked: the commit looks again.
-What returns a list of inodes names the files that are gone for good: their content can go.
+What is left to nobody by one goes, row and content.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class AgreeingTree(LocalTree):
         """Note, before asking, what the cloud is asked for. NotFound where the entry was removed."""
         await self._database.commit(partial(records.begin_intent, intent=intent))
 
-    async def end_intent(self, inode: int) -> list[int]:
+    async def end_intent(self, inode: int) -> None:
         """What was asked for did not come to pass.
 
         An entry that was removed meanwhile, and was never in the cloud, goes then.
         """
         async with self._holding(inode):
             aftermath = await self._database.commit(
-                partial(records.end_intent, inode=inode, sending=self._sends.concerned())
+                partial(records.end_intent, inode=inode, sending=self._sends.concerned(but=inode))
             )
-            self._forget([inode, *aftermath.changed])
-            return await self._let_go(aftermath.loose)
+            self._forget([inode])
+            await self._show_aftermath(aftermath)
 
     async def record_uploaded(
         self, inode: int, generation: int, version: Version, place: Place, also: Also
@@ -85,7 +85,7 @@ class AgreeingTree(LocalTree):
             await self._show_aftermath(aftermath)
             return self._if_kept(inode) if is_known else None
 
-    async def record_moved(self, inode: int, place: Place) -> list[int]:
+    async def record_moved(self, inode: int, place: Place) -> None:
         """The cloud has an entry, with all below, at that place now; a tombstone of that place is gone.
 
         Tags are those of one URL: the entry and what is below lose theirs, in the cache too, until a
@@ -95,14 +95,14 @@ class AgreeingTree(LocalTree):
             untagged, aftermath = await self._database.commit(
                 partial(records.moved, inode=inode, place=place, sending=self._sends.concerned(but=inode))
             )
-            self._forget([inode, *untagged, *aftermath.changed])
-            return await self._let_go(aftermath.loose)
+            self._forget([inode, *untagged])
+            await self._show_aftermath(aftermath)
 
-    async def record_deleted(self, inode: int) -> list[int]:
+    async def record_deleted(self, inode: int) -> None:
         """The cloud has a tombstone no more. ValueError where it still has something below it."""
         async with self._holding(inode):
-            is_free = await self._database.commit(partial(records.deleted, inode=inode))
-            return await self._let_go([inode]) if is_free else []
+            aftermath = await self._database.commit(partial(records.deleted, inode=inode))
+            await self._show_aftermath(aftermath)
 
     async def note_failure(self, inode: int, error: str, reason: str, next_try_ms: int | None) -> None:
         """One more try failed: the enum's name, a sentence, and when an automatic sync tries again."""
@@ -128,7 +128,7 @@ class AgreeingTree(LocalTree):
 
     # --- where both sides changed something ---
 
-    async def detach(self, inode: int) -> list[int]:
+    async def detach(self, inode: int) -> None:
         """The cloud has an entry no more, but it lives on here, as if it had just been made.
 
         What was removed from it here goes. Nothing happens where it is not linked any more.
@@ -137,17 +137,16 @@ class AgreeingTree(LocalTree):
             aftermath = await self._database.commit(
                 partial(meeting.detach, inode=inode, sending=self._sends.concerned())
             )
-            self._forget([inode, *aftermath.changed])
-            return await self._let_go(aftermath.loose)
+            self._forget([inode])
+            await self._show_aftermath(aftermath)
 
-    async def bury(self, inode: int) -> list[int]:
+    async def bury(self, inode: int) -> None:
         """The cloud lost what was removed here too: its row goes, with those of what was removed below."""
         async with self._holding(inode):
             aftermath = await self._database.commit(
                 partial(meeting.bury, inode=inode, sending=self._sends.concerned())
             )
-            self._forget(aftermath.changed)
-            return await self._let_go(aftermath.loose)
+            await self._show_aftermath(aftermath)
 
     async def adopt_version(
         self,

@@ -91,21 +91,19 @@ def moved(
     return untagged, succession.aftermath
 
 
-def deleted(connection: sqlite3.Connection, inode: int) -> bool:
+def deleted(connection: sqlite3.Connection, inode: int) -> Aftermath:
     """A tombstone's place is empty; its row has no more use but for who has it open.
 
-    False where it is no tombstone (any more). ValueError where the cloud has something below: that is
-    deleted before.
+    Nothing happens where it is no tombstone (any more). ValueError where the cloud has something below:
+    that is deleted before.
     """
-    changes = EntryChanges(connection)
-    node = changes.load(inode)
-    if node is None or not node.is_removed:
-        return False
-    if CloudPlaces(connection).homes_in(inode):
-        raise ValueError("what the cloud has in a folder is deleted before it")
-    IntentChanges(connection).drop(inode)
-    changes.unlink([inode])
-    return True
+    succession = Succession(connection, ())
+    node = EntryChanges(connection).load(inode)
+    if node is not None and node.is_removed:
+        if CloudPlaces(connection).homes_in(inode):
+            raise ValueError("what the cloud has in a folder is deleted before it")
+        succession.unlink(inode)
+    return succession.aftermath
 
 
 def note_failure(
