@@ -234,7 +234,7 @@ class _Draft:
         if folder is not None and folder.cloud is None:
             waits.append(_Task(folder.inode, _Part.PLACE))
         if change.kind is Kind.FOLDER and change.cloud is not None:
-            above = self._settling_above(change.place.parent)
+            above = self._moving_above(change.place.parent)
             waits += [_Task(above, _Part.PLACE)] if above is not None else []
         return waits
 
@@ -273,15 +273,15 @@ class _Draft:
         there = self._by_cloud.get(change.place) if change.place is not None else None
         return there if there is not change else None
 
-    def _settling_above(self, folder: int) -> int | None:
-        """The nearest folder, from this one upwards, that is itself made or moved by the plan."""
+    def _moving_above(self, folder: int) -> int | None:
+        """The nearest folder, from this one upwards, that is itself moved by the plan."""
         path: dict[int, None] = {}
         while folder not in self._above:
             if folder in path:
                 return None  # the places of two scopes do not add up to one tree; the cloud will refuse
             path[folder] = None
             change = self._changes.get(folder)
-            if change is not None and (change.cloud is None or _is_moved(change)):
+            if change is not None and _is_moved(change):
                 self._above[folder] = folder
                 break
             place = change.place if change is not None else self._cloud_parents(folder)

@@ -144,6 +144,16 @@ def test_an_exchanged_pair_of_nested_folders_of_one_name() -> None:
     ]
 
 
+def test_a_folder_moved_into_a_new_one_that_lies_in_what_was_below_it() -> None:
+    """`mv a/b b; mkdir b/new; mv a b/new/a`."""
+    made = plan(
+        folder(10, at(b"a", 12), at(b"a")),
+        folder(11, at(b"b"), at(b"b", 10)),
+        folder(12, at(b"new", 11), None),
+    )
+    assert precedes(made, Move(11, at(b"b", 10), at(b"b")), Move(10, at(b"a"), at(b"a", 12)))
+
+
 def test_what_was_parked_goes_on_from_there() -> None:
     parked = at(b".cloudfs-moved-m-10")
     assert operations(plan(file(10, at(b"b"), parked))) == [Move(10, parked, at(b"b"))]
