@@ -54,6 +54,14 @@ class Outlived(Exception):
         self.entry = entry
 
 
+class Vanished(Exception):
+    """The cloud no longer has an entry where it was parked; no listing tells that, as they hide the name."""
+
+    def __init__(self, inode: int) -> None:
+        super().__init__(f"inode {inode} is gone")
+        self.inode = inode
+
+
 class Operations:
     """Carries out one operation of a plan.
 
@@ -81,8 +89,8 @@ class Operations:
     async def carry_out(self, operation: Operation, *, may_begin: Callable[[], bool] = lambda: True) -> bool:
         """Whether it is done; False: the entry is not as it was planned, and is left to the next plan.
 
-        may_begin: asked when an upload's turn has come. Raises the cloud's failures, and Outlived for a
-        removal that must not be.
+        may_begin: asked when an upload's turn has come. Raises the cloud's failures, Outlived for a
+        removal that must not be, Vanished for a parked entry that is gone.
         """
         try:
             if self._settling.is_asked(operation.inode):
@@ -165,15 +173,29 @@ class Operations:
         source, target = self._tree.remote_path(node.inode), self._tree.place_path(intent.place)
         try:
             await self._cloud.move(source, target, replaces=intent.base, kind=node.kind)
-        except _NOT_MOVED:
-            if not await self._settling.settle(node.inode):
-                raise
+        except _NOT_MOVED as error:
+            if await self._settling.settle(node.inode):
+                return
+            if isinstance(error, NotFound) and await self._is_lost(node):
+                raise Vanished(node.inode) from None
+            raise
         except _REFUSALS:
             await self._settling.refused(node.inode)
             raise
         else:
             with trio.CancelScope(shield=True):
                 await self._settling.moved(intent)
+
+    async def _is_lost(self, node: Node) -> bool:
+        """Whether an entry was parked and is not there any more."""
+        place = node.cloud_place
+        if place is None or not place.name.startswith(TEMPORARY_PREFIX):
+            return False
+        try:
+            await self._cloud.stat(self._tree.remote_path(node.inode))
+        except NotFound:
+            return True
+        return False
 
     def _replaced(self, operation: Move) -> Version | None:
         """The version of the removed file that the move goes over, if it still is one."""

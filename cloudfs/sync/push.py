@@ -27,7 +27,7 @@ from cloudfs.model.errors import (
     Unauthorized,
     VersionChanged,
 )
-from cloudfs.sync.operations import Operations, Outlived
+from cloudfs.sync.operations import Operations, Outlived, Vanished
 from cloudfs.sync.push_plan import Delete, MakeFolder, Move, Operation, PushPlan, Upload
 from cloudfs.tree.tree import Tree
 
@@ -51,7 +51,7 @@ class PushOutcome:
     failures: causes that count, each noted on its entry. ended_by: the one that ended the push, if any.
     surprised: entries whose operation met another cloud than was planned for.
     doubtful: the folders that therefore are to be listed before the next plan.
-    outlived: removals that must not be, as they say.
+    outlived: removals that must not be, as they say. vanished: parked entries that the cloud lost.
     unfinished: whether entries were left to another plan, or changed while they were sent.
     deleted: removals that were carried out.
     """
@@ -61,13 +61,16 @@ class PushOutcome:
     surprised: dict[int, CloudfsError] = field(default_factory=dict)
     doubtful: set[int] = field(default_factory=set)
     outlived: list[Outlived] = field(default_factory=list)
+    vanished: list[int] = field(default_factory=list)
     unfinished: bool = False
     deleted: list[int] = field(default_factory=list)
 
     @property
     def needs_another(self) -> bool:
         """Whether another round may get further."""
-        return self.ended_by is None and bool(self.surprised or self.outlived or self.unfinished)
+        return self.ended_by is None and bool(
+            self.surprised or self.outlived or self.vanished or self.unfinished
+        )
 
 
 class Push:
@@ -196,46 +199,46 @@ class _Execution:
                 waiting += self._next[number]
 
     async def _take(self, operation: Operation) -> bool:
-        outcome = self._outcome
+        """One step; whether it is done."""
+        outcome, done = self._outcome, False
         try:
             self._check_room(operation)
             done = await self._push.do(operation, self._may_begin)
         except Outlived as outlived:
             outcome.outlived.append(outlived)
-            return False
-        except _HOPELESS as error:
-            if outcome.ended_by is None:
-                outcome.ended_by = error
-                await self._push.note(operation, error)
-            return False
-        except _SURPRISES as error:
-            await self._surprised(operation, error)
-            return False
+        except Vanished as vanished:
+            outcome.vanished.append(vanished.inode)
         except CloudfsError as error:
-            await self._failed(operation, error)
-            return False
+            await self._met(operation, error)
         except Exception:
             log.exception("an operation on inode %d failed by a bug", operation.inode)
             await self._failed(operation, CloudfsError("a bug; the log has its traceback"))
-            return False
-        if not done or (isinstance(operation, Upload) and self._push.is_changed(operation.inode)):
-            outcome.unfinished = True
-        if done and isinstance(operation, Delete):
-            outcome.deleted.append(operation.inode)
+        else:
+            self._note_done(operation, done)
         return done
+
+    def _note_done(self, operation: Operation, done: bool) -> None:
+        if not done or (isinstance(operation, Upload) and self._push.is_changed(operation.inode)):
+            self._outcome.unfinished = True
+        if done and isinstance(operation, Delete):
+            self._outcome.deleted.append(operation.inode)
+
+    async def _met(self, operation: Operation, error: CloudfsError) -> None:
+        if isinstance(error, _HOPELESS):
+            if self._outcome.ended_by is None:
+                self._outcome.ended_by = error
+                await self._push.note(operation, error)
+        elif isinstance(error, _SURPRISES) and self._patient_with(operation.inode):
+            log.info("inode %d is planned anew: %s", operation.inode, error.reason)
+            self._outcome.surprised[operation.inode] = error
+            self._outcome.doubtful |= _folders(operation)
+        else:
+            await self._failed(operation, error)
 
     def _check_room(self, operation: Operation) -> None:
         """What is no smaller than a file that found the cloud full is not even sent."""
         if isinstance(operation, Upload) and self._push.size(operation.inode) >= self._too_large:
             raise CloudStorageFull("the cloud is full: a smaller file found no room either")
-
-    async def _surprised(self, operation: Operation, error: CloudfsError) -> None:
-        if not self._patient_with(operation.inode):
-            await self._failed(operation, error)
-            return
-        log.info("inode %d is planned anew: %s", operation.inode, error.reason)
-        self._outcome.surprised[operation.inode] = error
-        self._outcome.doubtful |= _folders(operation)
 
     async def _failed(self, operation: Operation, error: CloudfsError) -> None:
         if isinstance(error, CloudStorageFull) and isinstance(operation, Upload):

@@ -197,6 +197,7 @@ class SyncPass:
         for outlived in outcome.outlived:
             if await parts.encounter.bring_back(outlived.inode, outlived.entry) and outlived.entry is None:
                 folders.add(outlived.inode)
+        self._failed_to_pull(await self._absences.apply(list(self._known(outcome.vanished)), ()))
         if is_last or not outcome.needs_another or self._is_winding_down:
             return None
         return [folder for folder in folders if self._is_shown(folder)]
@@ -256,6 +257,14 @@ class SyncPass:
             return self._parts.tree.node(inode).cloud_place
         except NotFound:
             return None
+
+    def _known(self, inodes: Iterable[int]) -> Iterator[Node]:
+        """Those of the entries that are not gone."""
+        for inode in inodes:
+            try:
+                yield self._parts.tree.node(inode)
+            except NotFound:
+                continue
 
     def _is_shown(self, folder: int) -> bool:
         try:

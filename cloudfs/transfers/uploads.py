@@ -169,6 +169,8 @@ class Uploads:
 
     async def _fetch_rest(self, node: Node, content: Content) -> None:
         """Have all of the content here. Incomplete where what lacks is nowhere any more."""
+        if node.size and content.file_id is None and content.is_whole:
+            raise Incomplete("the content is not here, and the cloud no longer has it")
         try:
             await self._transfers.need(content, 0, content.size)
         except (ContentNotFound, VersionChanged) as error:

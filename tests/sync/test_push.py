@@ -21,7 +21,7 @@ from cloudfs.model.errors import (
 from cloudfs.model.node import ROOT
 from tests.servers.memory_cloud import MemoryCloud
 
-from .syncing import DONE, failed, pull_failed, syncing
+from .syncing import DONE, Syncing, failed, pull_failed, syncing
 
 
 async def test_sends_new_folders_and_files_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
@@ -595,3 +595,63 @@ async def test_winding_down_begins_none_of_the_uploads_that_wait_for_their_turn(
         assert len(it.cloud.paths()) == len(it.asked("write")) <= 4
         assert await it.sync() == DONE
         assert len(it.cloud.paths()) == 50
+
+
+async def test_a_swap_that_stopped_half_way_goes_on(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        for name in (b"a", b"b"):
+            it.cloud.put(name, b"content of " + name)
+        await it.sync()
+        await it.tree.exchange(ROOT, b"a", ROOT, b"b")
+        hidden = await _stop_half_way(it)
+        assert len(it.cloud.paths()) == 2
+        assert it.cloud.paths()[hidden] in (b"content of a", b"content of b")
+        assert await it.sync() == DONE
+        assert it.cloud.paths() == {b"a": b"content of b", b"b": b"content of a"}
+        assert it.names() == [b"a", b"b"]
+        it.settled()
+
+
+async def test_a_parked_file_that_the_cloud_lost_is_gone(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        for name in (b"a", b"b"):
+            it.cloud.put(name, b"content of " + name)
+        await it.sync()
+        await it.tree.exchange(ROOT, b"a", ROOT, b"b")
+        hidden = await _stop_half_way(it)
+        it.cloud.remove(hidden)
+        assert await it.sync() == DONE
+        assert len(it.cloud.paths()) == 1
+        assert it.names() == list(it.cloud.paths())
+        it.settled()
+
+
+async def test_an_edit_of_a_parked_file_that_the_cloud_lost_goes_up_again(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        for name in (b"a", b"b"):
+            it.cloud.put(name, b"content of " + name)
+        await it.sync()
+        await it.tree.exchange(ROOT, b"a", ROOT, b"b")
+        for name in (b"a", b"b"):
+            await it.save(name, b"edited " + name)
+        it.cloud.remove(await _stop_half_way(it))
+        assert await it.sync() == DONE
+        assert it.cloud.paths() == {b"a": b"edited a", b"b": b"edited b"}
+        it.settled()
+
+
+async def _stop_half_way(it: Syncing) -> bytes:
+    """Sync until one of two files is parked; returns where."""
+    move = it.cloud.move
+
+    async def stop(source: bytes, target: bytes, **options: object) -> None:
+        if b".cloudfs-" not in target:
+            raise Locked("423")
+        await move(source, target, **options)  # type: ignore[arg-type]
+
+    it.cloud.move = stop  # type: ignore[method-assign]
+    assert await it.sync() == failed()
+    it.cloud.move = move  # type: ignore[method-assign]
+    await it.tree.clear_waits(Scope.FILES)
+    (hidden,) = [path for path in it.cloud.paths() if b".cloudfs-" in path]
+    return hidden

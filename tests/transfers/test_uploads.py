@@ -12,6 +12,7 @@ import trio
 from cloudfs.cache import snapshots
 from cloudfs.model.errors import (
     CloudStorageFull,
+    Incomplete,
     NetworkUnavailable,
     PreconditionFailed,
     ServerError,
@@ -218,3 +219,27 @@ async def test_many_small_files_keep_every_connection_busy(tmp_path: Path) -> No
                     await trio.sleep(0.01)
             it.cloud.gate.set()
         assert it.writes == 100
+
+
+async def test_a_file_that_was_only_made_longer_is_sent_as_zeros(tmp_path: Path) -> None:
+    async with sending(tmp_path) as it:
+        node = await it.tree.create(ROOT, b"a", 0o644, 1000, 1000)
+        content = it.world.store.create(node.inode)
+        await it.editor.truncate(content, 100_000)
+        await it.world.store.close(content)
+        assert await it.upload(node.inode)
+        assert it.cloud.content(b"a") == bytes(100_000)
+
+
+async def test_what_is_not_here_is_never_sent_as_nothing(tmp_path: Path) -> None:
+    """Whatever lost the content: an empty file must not take its place."""
+    async with sending(tmp_path) as it:
+        it.cloud.put(b"a", b"content")
+        await it.world.listings.ensure(ROOT)
+        node = it.tree.child(ROOT, b"a")
+        assert node is not None
+        it.cloud.remove(b"a")
+        await it.tree.detach(node.inode)
+        with pytest.raises(Incomplete):
+            await it.upload(node.inode)
+        assert it.writes == 0
