@@ -89,6 +89,9 @@ class Absences:
         # something that was changed here: the old one is no more than a name that is gone.
         former = [old for old, new in plan.moves if not await self._adopt_move(old, new) and self._shows(new)]
         await self._listings.remove([*plan.removals, *former])
+        # What is held stays an absence for the rounds to come; what moved is shown in its new place by now.
+        waiting = {*plan.held, *kept}
+        self._vanished = {inode: node for inode, node in self._vanished.items() if inode in waiting}
         removed = set(plan.removals) - set(held.confirmed)
         self._applied += sum(name.deletes for name in free if name.inode in removed)
         deletes = plan.held_deletes + len(kept)

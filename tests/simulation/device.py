@@ -24,6 +24,8 @@ class Device:
                 self._on_file(one, self._put)
             case "remove":
                 self._on_any(one, self._remove)
+            case "same":
+                self._on_file(one, self._copy)
             case "rename":
                 self._on_any(one, lambda path: self._rename(path, self._place(other, other // 7)))
             case "mkdir":
@@ -37,6 +39,14 @@ class Device:
         self._ledger.give_up(there)
         self._cloud.put(path, content)
         self._ledger.keep(content, f"put as {path!r}")
+
+    def _copy(self, path: RemotePath) -> None:
+        """Another client brought what was written last here too."""
+        content, there = self._ledger.latest, self._cloud.content(path)
+        if content and content != there:
+            self._ledger.give_up(there)
+            self._cloud.put(path, content)
+            self._ledger.keep(content, f"copied to {path!r}")
 
     def _mkdir(self, path: RemotePath) -> None:
         if path not in self._cloud.paths():

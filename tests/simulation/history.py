@@ -33,7 +33,13 @@ LOCAL = (
     *("touch", "cut", "begin", "begin", "more", "more", "close", "close", "read", "read"),
     *("rmtree", "exchange", "exchange", "save_with_backup", "list", "clean"),
 )
-REMOTE = ("put", "put", "put", "edit", "edit", "edit", "remove", "remove", "rename", "rename", "mkdir")
+REMOTE = (
+    *("put",) * 3,
+    *("edit",) * 3,
+    *("remove",) * 2,
+    *("rename",) * 3,
+    *("mkdir", "same"),
+)
 FINAL_SYNCS = 20
 
 # An act: who, what, and numbers that say with which names; the last one is how long to wait after it.
@@ -41,7 +47,8 @@ Act = tuple[str, str, int, int, float]
 
 
 def make_history(seed: int, length: int) -> list[Act]:
-    """Acts that follow from a seed. Every fourth history is the user's alone, every eighth the device's."""
+    """Acts that follow from a seed. Every fourth history is the user's alone, every eighth the device's; in
+    every third syncs run nearly all the time."""
     chance = random.Random(seed)
     actors = ["local"] * 5 + ["remote"] * 3 + ["sync"] * 3 + ["fault"] * 2 + ["crash"]
     if seed % 4 == 0:
@@ -55,6 +62,8 @@ def make_history(seed: int, length: int) -> list[Act]:
         history.append(("sync", "finish", 0, 0, 0))
     for _ in range(length):
         history.append(_act(chance, chance.choice(actors)))
+        if seed % 3 == 0:
+            history.append(("sync", "begin", 0, 0, 0))
     return history
 
 
@@ -84,7 +93,7 @@ class _Play:
     """One history as it happens."""
 
     def __init__(self, seed: int, directory: Path, nursery: trio.Nursery) -> None:
-        self._cloud = StormyCloud(seed)
+        self._cloud = StormyCloud(seed, folder_tags=seed % 5 == 0, weak_at_first=seed % 7 == 0)
         self._ledger = Ledger()
         self._clock = Clock()
         self._directory = directory

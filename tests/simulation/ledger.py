@@ -16,6 +16,7 @@ class Ledger:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._owed: dict[bytes, str] = {}
+        self.latest = b""
 
     def token(self, who: str) -> bytes:
         """Bytes that nothing else has."""
@@ -25,6 +26,7 @@ class Ledger:
         """Somebody was told that this is safe."""
         if content:
             self._owed[content] = whose
+            self.latest = content
 
     def give_up(self, content: bytes | None) -> None:
         """Somebody who saw it wrote over it, or removed it."""

@@ -139,7 +139,9 @@ class Machine:
             policy=OpenPolicy(OnOpen.FULL, DenyList(()), lambda *_: None),
             editor=self.editor,
         )
-        self.writing = Writing(self.tree, self.store, self.editor, self.files, handles)
+        self.writing = Writing(
+            self.tree, self.store, self.editor, self.files, handles, changed=lambda *_: None
+        )
         self.handles = handles
 
     def _new_engine(self, settings: Settings) -> Engine:

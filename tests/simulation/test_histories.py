@@ -22,11 +22,62 @@ def test_nothing_is_lost_whatever_happens(part: int) -> None:
         assert failure is None, str(failure)
 
 
-@pytest.mark.parametrize(
-    "history",
-    [
-        pytest.param([("sync", "finish", 0, 0, 0)], id="nothing at all"),
-    ],
-)
-def test_histories_that_once_went_wrong(history: list[Act]) -> None:
-    play(0, history)
+# Each with the seed of its weather, as it was shortened when it failed.
+FAILED_ONCE: dict[str, tuple[int, list[Act]]] = {
+    "a swap of what the cloud moves into each other, one of the two parked": (
+        5837,
+        [
+            ("remote", "put", 182, 61, 0),
+            ("remote", "put", 200, 122, 0),
+            ("remote", "put", 75, 89, 0),
+            ("sync", "begin", 174, 186, 0.1),
+            ("local", "unlink", 67, 46, 0.0),
+            ("local", "exchange", 202, 169, 0),
+            ("remote", "rename", 27, 207, 0),
+        ],
+    ),
+    "a parked entry whose move came through unheard, and that was removed since": (
+        405,
+        [
+            ("remote", "put", 171, 142, 0),
+            ("remote", "put", 103, 151, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("sync", "finish", 205, 3, 0),
+            ("sync", "begin", 0, 0, 0),
+            ("local", "exchange", 14, 57, 0.1),
+            ("remote", "put", 106, 67, 1),
+            ("remote", "remove", 199, 205, 0),
+            ("crash", "kill", 123, 149, 0.0),
+        ],
+    ),
+    "a file that the cloud moved in the first of two rounds": (
+        6110,
+        [
+            ("remote", "put", 7, 186, 0),
+            ("sync", "begin", 205, 202, 0.0),
+            ("local", "mkdir", 27, 29, 0.0),
+            ("fault", "write", 9, 62, 0.0),
+            ("sync", "begin", 190, 48, 0),
+            ("local", "mkdir", 78, 8, 0.02),
+            ("sync", "stop", 142, 104, 0),
+            ("remote", "rename", 50, 115, 0.0),
+        ],
+    ),
+    "an exchange, one of the two removed in the cloud": (
+        7005,
+        [
+            ("remote", "put", 185, 162, 0),
+            ("remote", "mkdir", 69, 137, 0),
+            ("remote", "put", 79, 40, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("local", "exchange", 12, 53, 0),
+            ("remote", "remove", 64, 8, 0.0),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILED_ONCE)
+def test_what_failed_once(name: str) -> None:
+    seed, history = FAILED_ONCE[name]
+    play(seed, history)

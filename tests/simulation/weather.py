@@ -58,8 +58,8 @@ class StormyCloud(MemoryCloud):
 
     def bytes_of(self, version: Version) -> bytes:
         """The content that a version once named."""
-        if version.etag is not None:
-            return self._by_tag[version.etag]
+        if version.opaque_tag is not None:
+            return self._by_tag[version.opaque_tag]
         if version.size == 0:
             return b""
         assert version.mtime_ns is not None
