@@ -59,6 +59,11 @@ class IntentChanges:
         sql = "SELECT 1 FROM intents WHERE inode = ?1 OR place_parent = ?1 LIMIT 1"
         return self._execute(sql, (inode,)).fetchone() is not None
 
+    def lead_to(self, place: Place) -> bool:
+        """Whether there is one that will have its entry at a place."""
+        sql = "SELECT 1 FROM intents WHERE place_parent = ? AND place_name = ? LIMIT 1"
+        return self._execute(sql, place).fetchone() is not None
+
     def set(self, intent: Intent) -> None:
         """Store an intent over an older one of its inode."""
         self._execute(

@@ -29,11 +29,20 @@ class Answer:
 
 
 def begin_intent(connection: sqlite3.Connection, intent: Intent) -> None:
-    """Note what is about to be asked. NotFound where the entry is gone, or would be sent though removed."""
+    """Note what is about to be asked. NotFound where the entry is not as that was planned for any more."""
     node = EntryChanges(connection).load(intent.inode)
-    if node is None or (node.parent is None and (intent.operation == "put" or node.home is None)):
-        raise NotFound("it was removed")
+    if node is None or not _fits(connection, node, intent):
+        raise NotFound("it was removed, renamed or replaced meanwhile")
     IntentChanges(connection).set(intent)
+
+
+def _fits(connection: sqlite3.Connection, node: Node, intent: Intent) -> bool:
+    """Whether what is asked for is what the cloud lacks: programs rename between a plan and its steps."""
+    if intent.operation == "put":
+        return node.parent is not None and intent.place == (node.cloud_place or Place(node.parent, node.name))
+    former = CloudPlaces(connection).at_home(intent.place)
+    is_replaced = former is not None and former.is_removed and former.inode != node.inode
+    return node.home is not None and is_replaced is (intent.base is not None)
 
 
 def end_intent(connection: sqlite3.Connection, inode: int, sending: Collection[int]) -> Aftermath:
@@ -47,6 +56,7 @@ def end_intent(connection: sqlite3.Connection, inode: int, sending: Collection[i
     elif node is not None:
         _settle(succession, node)
     if intent is not None:
+        succession.settle(intent.place)
         _settle_folder(connection, succession, intent.place)
     return succession.aftermath
 

@@ -83,7 +83,7 @@ class Succession:
         heir = self._changes.child(place.parent, place.name)
         if heir is None or not heir.is_unsent or heir.kind is not tombstone.kind:
             return
-        if self._is_asked(heir.inode) or self._is_asked(tombstone.inode):
+        if self._is_asked(heir.inode) or self._is_asked(tombstone.inode) or self._intents.lead_to(place):
             return  # the cloud's answer decides first
         self._take_over(tombstone, heir)
 

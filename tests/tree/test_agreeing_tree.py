@@ -169,6 +169,46 @@ async def test_an_intent_is_for_what_may_still_be_sent(opening: Opening) -> None
         await world.tree.end_intent(99)
 
 
+async def test_an_intent_is_only_for_what_was_planned(opening: Opening) -> None:
+    """Saved by rename twice, between the plan and its steps: the new file's place is no longer its own."""
+    async with opening() as world:
+        await world.sent_file(ROOT, b"f")
+        new = await world.file(ROOT, b"new")
+        await world.tree.rename(ROOT, b"new", ROOT, b"f")
+        with pytest.raises(NotFound):
+            await world.tree.begin_intent(put(new, Place(ROOT, b"new")))
+        await world.tree.begin_intent(put(new, Place(ROOT, b"f")))
+        await world.tree.end_intent(new)
+        await world.tree.rename(ROOT, b"f", ROOT, b"g")
+        with pytest.raises(NotFound):
+            await world.tree.begin_intent(put(new, Place(ROOT, b"g")))
+        with pytest.raises(NotFound):
+            await world.tree.begin_intent(Intent(new, "move", Place(ROOT, b"g"), 0, 0, b"", V1))
+        await world.tree.begin_intent(Intent(new, "move", Place(ROOT, b"g"), 0, 0, b"", None))
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_what_a_move_is_to_replace_is_taken_over_only_after_the_answer(
+    opening: Opening, is_done: bool
+) -> None:
+    async with opening() as world:
+        old, moved = await world.sent_file(ROOT, b"f"), await world.sent_file(ROOT, b"m")
+        await world.tree.rename(ROOT, b"m", ROOT, b"f")
+        place = Place(ROOT, b"f")
+        await world.tree.begin_intent(Intent(moved, "move", place, 0, 0, b"", world.tree.node(old).version))
+        new = await world.file(ROOT, b"new")
+        await world.tree.rename(ROOT, b"new", ROOT, b"f")
+        assert world.tree.node(new).is_unsent
+        assert world.changes() == {old, moved, new}
+        if is_done:
+            await world.tree.record_moved(moved, place)
+        else:
+            await world.tree.end_intent(moved)
+        assert not world.tree.node(new).is_unsent, "of whichever lies there now"
+        assert world.tree.remote_path(new) == b"f"
+        assert world.changes() == ({new} if is_done else {moved, new})
+
+
 async def test_failures_are_counted_and_waits_end_for_a_scope_or_all(opening: Opening) -> None:
     async with opening() as world:
         photos = await world.sent_folder(ROOT, b"Photos")
