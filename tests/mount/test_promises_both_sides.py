@@ -84,7 +84,7 @@ def test_promise_1_an_error_deletes_nothing_beside_deletes_made_here(
     assert set(assert_agreed(mount, apache.root)) == local
 
 
-@pytest.mark.parametrize("fault", [Answer(500), Answer(403), Close(), LoseAnswer()], ids=str)
+@pytest.mark.parametrize("fault", [Answer(403), Close(), LoseAnswer()], ids=str)
 def test_promise_1_a_delete_that_fails_is_carried_out_later(
     fault: Fault, mount: Mount, apache: Apache, proxy: FaultProxy
 ) -> None:

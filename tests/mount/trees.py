@@ -73,3 +73,10 @@ def converge(*mounts: Mount, rounds: int = 2) -> dict[str, bytes | None]:
     for other in others:
         assert_same(first, other, "between mounts")
     return first
+
+
+def assert_well(mount: Mount, root: Path, expected: Tree) -> None:
+    """Once the trouble is over both sides hold what is expected, and nothing more."""
+    mount.settle()
+    assert_same(expected, tree(mount.path), "in the mount")
+    assert_same(expected, tree(root), "on the server")
