@@ -163,19 +163,22 @@ class Operations:
             with self._listings.moving(node.inode):
                 async for attempt in Patience(self._patience_s).attempts():
                     with attempt:
-                        await self._try_move(node, intent)
-        return True
+                        return await self._try_move(node, intent)
+        raise AssertionError("the last attempt returns or raises")
 
-    async def _try_move(self, node: Node, intent: Intent) -> None:
+    async def _try_move(self, node: Node, intent: Intent) -> bool:
         if await self._settling.settle(node.inode):
-            return
-        await self._settling.begin(intent)
+            return True
+        try:
+            await self._settling.begin(intent)
+        except NotFound:
+            return False  # programs renamed one of the two in this moment
         source, target = self._tree.remote_path(node.inode), self._tree.place_path(intent.place)
         try:
             await self._cloud.move(source, target, replaces=intent.base, kind=node.kind)
         except _NOT_MOVED as error:
             if await self._settling.settle(node.inode):
-                return
+                return True
             if isinstance(error, NotFound) and await self._is_lost(node):
                 raise Vanished(node.inode) from None
             raise
@@ -185,6 +188,7 @@ class Operations:
         else:
             with trio.CancelScope(shield=True):
                 await self._settling.moved(intent)
+        return True
 
     async def _is_lost(self, node: Node) -> bool:
         """Whether an entry was parked and is not there any more."""
