@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from cloudfs.database.cloud_places import CloudPlaces
 from cloudfs.database.entry_changes import EntryChanges
 from cloudfs.database.intents import IntentChanges
+from cloudfs.model.entry import TEMPORARY_PREFIX
 from cloudfs.model.enums import Listing
 from cloudfs.model.node import ROOT, Node, Place
 
@@ -145,7 +146,8 @@ class Succession:
         """What the cloud had in a folder that is gone there, and that is not in the folder here.
 
         What was moved out of it unchanged is taken to lie in the cloud as it does here: the next listing
-        there does not show it, and so it goes like all that the cloud lost. but: what goes anyway.
+        there does not show it, and so it goes like all that the cloud lost. Where that place is another's in
+        the cloud, it is taken to be parked: whoever moves it on finds it lost. but: what goes anyway.
         """
         for known in self._places.homes_below(folder.inode):
             below = self._changes.load(known.inode)  # one kept before may have taken it over
@@ -157,12 +159,14 @@ class Succession:
                 self._lose_moved(below)
 
     def _lose_moved(self, node: Node) -> None:
-        place = Place(node.parent or ROOT, node.name)
-        if node.is_modified or self._places.at_home(place) is not None:
+        if node.is_modified:
             self.keep(node)
-        else:
-            self._changes.write(replace(node, home=None))
-            self._changed.append(node.inode)
+            return
+        place = Place(node.parent or ROOT, node.name)
+        is_free = self._places.at_home(place) is None
+        parked = Place(ROOT, TEMPORARY_PREFIX + b"lost-%d" % node.inode)
+        self._changes.write(replace(node, home=None if is_free else parked))
+        self._changed.append(node.inode)
 
     def unlink(self, inode: int) -> None:
         """Leave an entry to those who have it open."""
