@@ -55,7 +55,8 @@ class Outlived(Exception):
 
 
 class Vanished(Exception):
-    """The cloud no longer has an entry where it was parked; no listing tells that, as they hide the name."""
+    """The cloud no longer has an entry in a place that no listing tells of: it was parked under a name that
+    they hide, or its folder was removed here and is listed no more."""
 
     def __init__(self, inode: int) -> None:
         super().__init__(f"inode {inode} is gone")
@@ -90,7 +91,7 @@ class Operations:
         """Whether it is done; False: the entry is not as it was planned, and is left to the next plan.
 
         may_begin: asked when an upload's turn has come. Raises the cloud's failures, Outlived for a
-        removal that must not be, Vanished for a parked entry that is gone.
+        removal that must not be, Vanished for an entry that is gone.
         """
         try:
             if self._settling.is_asked(operation.inode):
@@ -191,9 +192,12 @@ class Operations:
         return True
 
     async def _is_lost(self, node: Node) -> bool:
-        """Whether an entry was parked and is not there any more."""
+        """Whether an entry is gone from a place of which no listing tells."""
         place = node.cloud_place
-        if place is None or not place.name.startswith(TEMPORARY_PREFIX):
+        if place is None:
+            return False
+        is_hidden = place.name.startswith(TEMPORARY_PREFIX) or self._node(place.parent).is_removed
+        if not is_hidden:
             return False
         try:
             await self._cloud.stat(self._tree.remote_path(node.inode))

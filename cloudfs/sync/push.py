@@ -51,7 +51,8 @@ class PushOutcome:
     failures: causes that count, each noted on its entry. ended_by: the one that ended the push, if any.
     surprised: entries whose operation met another cloud than was planned for.
     doubtful: the folders that therefore are to be listed before the next plan.
-    outlived: removals that must not be, as they say. vanished: parked entries that the cloud lost.
+    outlived: removals that must not be, as they say. vanished: entries that the cloud lost, as no
+    listing tells.
     unfinished: whether entries were left to another plan, or changed while they were sent.
     deleted: removals that were carried out.
     """

@@ -24,7 +24,6 @@ from cloudfs.model.errors import (
     AccessRefused,
     ChangedMeanwhile,
     CloudStorageFull,
-    ContentNotFound,
     Incomplete,
     Locked,
     NameRefused,
@@ -32,7 +31,6 @@ from cloudfs.model.errors import (
     PreconditionFailed,
     TooManyRequests,
     TryAgain,
-    VersionChanged,
 )
 from cloudfs.model.node import Node, Place
 from cloudfs.transfers.pool import Transfers
@@ -169,16 +167,14 @@ class Uploads:
 
     async def _fetch_rest(self, node: Node, content: Content) -> None:
         """Have all of the content here. Incomplete where what lacks is nowhere any more."""
-        if node.size and content.file_id is None and content.is_whole:
-            raise Incomplete("the content is not here, and the cloud no longer has it")
-        try:
-            await self._transfers.need(content, 0, content.size)
-        except (ContentNotFound, VersionChanged) as error:
-            if node.version is not None:
-                raise  # the cloud has another version: both sides meet first
-            raise Incomplete(
-                "a part of the file was never fetched, and the cloud no longer has it"
-            ) from error
+        if content.is_whole:
+            if node.size and content.file_id is None:
+                raise Incomplete("the content is not here, and the cloud no longer has it")
+            return
+        base, known = content.version, node.version
+        if base is None or known is None or not base.is_same_as(known):
+            raise Incomplete("a part of the file was never fetched, and the cloud no longer has it")
+        await self._transfers.need(content, 0, content.size)
 
     def _may_send(self, node: Node, place: Place, base: Version | None) -> bool:
         """Whether the entry still is what the upload was planned for."""
