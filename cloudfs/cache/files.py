@@ -1,7 +1,8 @@
 """The cache files themselves: random names, in 256 folders, made with O_EXCL.
 
 A file's name is 32 random hexadecimal digits, ab/cdef...; nothing from a server is ever part of a path.
-More folders would cost more than the files: one that is made anew takes ten times as long as a file.
+More folders would cost more than the files: one that is made anew takes ten times as long as a file. Files
+that are made one after the other go into the same folder, where a disk has them side by side.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from cloudfs.cache.hole import punch
 
 FOLDER = "contents"
 _NAMELESS = "nameless-"
+_IN_A_ROW = 256
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _DIGITS = frozenset("0123456789abcdef")
 
@@ -27,6 +29,8 @@ class ContentFiles:
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
+        self._created = 0
+        self._shelf = ""
 
     def prepare(self) -> None:
         """The folder is there, and no nameless file of an earlier run in it."""
@@ -39,7 +43,10 @@ class ContentFiles:
 
     def create(self) -> tuple[str, int]:
         """A new file: its name and a descriptor. It has no row yet."""
-        file_id = secrets.token_hex(16)
+        if self._created % _IN_A_ROW == 0:
+            self._shelf = secrets.token_hex(1)
+        self._created += 1
+        file_id = self._shelf + secrets.token_hex(15)
         path = self.path(file_id)
         try:
             return file_id, os.open(path, _NEW, 0o600)
@@ -54,9 +61,9 @@ class ContentFiles:
         os.unlink(path)
         return fd
 
-    def sync_name(self, file_id: str) -> None:
-        """The file's name survives power loss (fsync(2): that of a new file takes a sync of its folder)."""
-        for folder in islice(self.path(file_id).parents, 2):
+    def sync_names(self, file_ids: Iterable[str]) -> None:
+        """The files' names survive power loss (fsync(2): that of a new file takes a sync of its folder)."""
+        for folder in {above for file_id in file_ids for above in islice(self.path(file_id).parents, 2)}:
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)

@@ -34,12 +34,12 @@ class HeldBytes:
             return
         found = self._rows.held_bytes_of(unknown)
         for inode in unknown:
-            self._remember(inode, found.get(inode, 0))
+            self.remember(inode, found.get(inode, 0))
 
     def note(self, inode: int, held_bytes: int) -> None:
         """So much is held of it now."""
         if self._held.get(inode) != held_bytes:
-            self._remember(inode, held_bytes)
+            self.remember(inode, held_bytes)
             self._changed(inode)
 
     def forget(self, inode: int) -> None:
@@ -47,7 +47,8 @@ class HeldBytes:
         self._held.pop(inode, None)
         self._changed(inode)
 
-    def _remember(self, inode: int, held_bytes: int) -> None:
+    def remember(self, inode: int, held_bytes: int) -> None:
+        """`note` for what the kernel knows: a program wrote all of it."""
         self._held[inode] = held_bytes
         self._held.move_to_end(inode)
         if len(self._held) > self.CAPACITY:

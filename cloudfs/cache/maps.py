@@ -144,7 +144,7 @@ class Maps:
         try:
             await trio.to_thread.run_sync(os.fdatasync, content.fd)
             if not content.is_placed:
-                await trio.to_thread.run_sync(self._files.sync_name, content.file_id)
+                await trio.to_thread.run_sync(self._files.sync_names, [content.file_id])
                 content.is_placed = True
         except OSError as error:
             raise LocalIOError(f"the cache file can't be synced ({error.strerror})") from error

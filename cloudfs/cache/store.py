@@ -26,6 +26,7 @@ from cloudfs.cache.held import HeldBytes
 from cloudfs.cache.maps import Maps
 from cloudfs.cache.recovery import Recovery
 from cloudfs.cache.removal import Removal
+from cloudfs.cache.safekeeping import Safekeeping
 from cloudfs.cache.snapshots import Snapshot, Snapshots
 from cloudfs.cache.space import CacheUsage, Space
 from cloudfs.cache.tags import PathTags
@@ -90,6 +91,7 @@ class Store:
         )
         self._writing = Writing(self._files, self._maps, self._space, self._eviction, turns)
         self._snapshots = Snapshots(self._files, self._maps, self._space, self._writing, turns)
+        self._safekeeping = Safekeeping(self._rows, self._files, boot)
         self._recovery = Recovery(directory, self._rows, self._files, self._tags, boot)
         self.edits = Edits(
             files=self._files,
@@ -117,6 +119,7 @@ class Store:
         self._space.used = self._rows.totals().held_bytes
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._maps.run)
+            nursery.start_soon(self._safekeeping.run)
             nursery.start_soon(self._recovery.sweep, self._files_in_use)
             task_status.started()
 
@@ -170,13 +173,8 @@ class Store:
         programs wrote stays in memory for that, and is committed as soon as that is possible.
         """
         try:
-            while content.users == 1 and not content.detached and content.fd is not None:
-                if content.is_whole and not (content.is_dirty or content.durable):
-                    await self.settle(content)
-                elif content.unsaved:
-                    await self._maps.keep(content)
-                else:
-                    break
+            while content.users == 1 and content.unsaved and not content.detached and content.fd is not None:
+                await self._maps.keep(content)
         except CloudfsError as error:
             log.warning("what is held of inode %d can't be recorded: %s", content.inode, error.reason)
         content.users -= 1
@@ -384,9 +382,12 @@ class Store:
             self._space.gave(content.held_bytes)
         elif self._contents.get(content.inode) is content:
             del self._contents[content.inode]
-            self._held.note(content.inode, content.held_bytes)
+            told = self._held.remember if content.version is None else self._held.note
+            told(content.inode, content.held_bytes)
             if content.file_id is not None:
                 self._maps.used(content.inode)
+                if not content.durable:
+                    self._safekeeping.note(content.inode)
 
     def _lose(self, content: Content, start: int, stop: int) -> None:
         """The disk does not give these bytes: claim them no more. Dirty ones can't be fetched instead."""

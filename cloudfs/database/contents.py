@@ -148,6 +148,27 @@ class Contents:
     def is_dirty(self, inode: int) -> bool:
         return bool(self._database.read("SELECT 1 FROM contents WHERE inode = ? AND dirty = 1", (inode,)))
 
+    def not_durable(self, boot_id: str) -> list[int]:
+        """Inodes of this boot whose bytes were not known to be synced when their rows were written."""
+        rows = self._database.read("SELECT inode FROM contents WHERE durable = 0 AND boot_id = ?", (boot_id,))
+        return [inode for (inode,) in rows]
+
+    async def mark_durable(self, rows: Iterable[ContentRow]) -> None:
+        """The bytes that these rows tell of were synced; a row that says something else by now is left."""
+        values = [
+            (row.inode, row.file, row.size, row.etag, row.ranges, row.held_bytes, row.dirty, row.written_ns)
+            for row in rows
+        ]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "UPDATE contents SET durable = 1 WHERE inode = ? AND file = ? AND size = ? AND etag IS ? "
+                "AND ranges = ? AND held_bytes = ? AND dirty = ? AND written_ns = ?",
+                values,
+            )
+
+        await self._database.commit(work, durable=True)
+
     async def upsert(self, rows: Iterable[ContentRow], *, durable: bool = False) -> None:
         """Write rows over older ones of their inodes, all in one commit.
 
