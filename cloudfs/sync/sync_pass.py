@@ -171,7 +171,7 @@ class SyncPass:
             plan = await self._plan()
             if not plan.steps or self._parts.read_only or self._is_winding_down:
                 break
-            if not await self._may_write(plan):
+            if not await self._may_write():
                 break
             again = await self._send_once(plan, is_last=count == ROUNDS)
             if again is None or not await self._look(again, by_tags=False):
@@ -202,8 +202,8 @@ class SyncPass:
             return None
         return [folder for folder in folders if self._is_shown(folder)]
 
-    async def _may_write(self, plan: PushPlan) -> bool:
-        """Say that there is work; whether the server is known well enough for it."""
+    async def _may_write(self) -> bool:
+        """Say that there is work; whether the server can be asked for it."""
         if not self._is_uploading:
             self._is_uploading = True
             self._report(SyncState.UPLOADING)
@@ -212,11 +212,6 @@ class SyncPass:
         except (NetworkUnavailable, Unauthorized) as error:
             self._failed_to_pull([error] if isinstance(error, Unauthorized) else [])
             self.causes.push.append(error.sync_error)
-            return False
-        except CloudfsError as error:
-            self.causes.push.append(error.sync_error)
-            for step in plan.steps:
-                await self._parts.push.note(step.operation, error)
             return False
         return True
 

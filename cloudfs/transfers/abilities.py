@@ -11,7 +11,7 @@ import trio
 
 from cloudfs.clouds.base import Capabilities, Cloud
 from cloudfs.database.settings import Settings
-from cloudfs.model.errors import AccessRefused, Unauthorized
+from cloudfs.model.errors import CloudfsError, NetworkUnavailable, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -38,28 +38,24 @@ class Abilities:
         self._settings = settings
         self._key = _key(url)
         self._lock = trio.Lock()
-        self._refusal: AccessRefused | None = None
         self._is_learned = False
 
     async def learn(self) -> None:
         """Return once it is known how the server treats writes; at once where it was.
 
-        Raises AccessRefused, until the next mount without asking again, where the server takes no writes
-        at all (403); after any other failure the next call asks again.
+        A root that takes nothing tells nothing of the folders in it: each change then asks in its own.
+        Raises NetworkUnavailable, Unauthorized.
         """
         async with self._lock:
-            if self._refusal is not None:
-                raise AccessRefused(self._refusal.reason, status=self._refusal.status)
             if self._is_learned:
                 return
             try:
                 found = await self._cloud.probe_writes()
-            except Unauthorized:
+            except (NetworkUnavailable, Unauthorized):
                 raise
-            except AccessRefused as refusal:
-                log.warning("the cloud takes no changes: %s", refusal.reason)
-                self._refusal = refusal
-                raise
+            except CloudfsError as error:
+                log.info("the cloud's root takes no changes: %s", error.reason)
+                return
             await self._settings.set(self._key, json.dumps(dataclasses.asdict(found)))
             self._is_learned = True
 

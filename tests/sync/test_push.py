@@ -533,15 +533,18 @@ async def test_a_gallery_folder_that_was_made_here_is_sent_by_its_own_sync(tmp_p
         it.settled()
 
 
-async def test_a_server_that_takes_no_writes_is_the_cause_of_every_failure(tmp_path: Path) -> None:
+async def test_a_root_that_takes_no_writes_holds_up_nothing_below_it(tmp_path: Path) -> None:
     async with syncing(tmp_path) as it:
+        it.cloud.put(b"d/old", b"0")
+        assert await it.sync() == DONE
         await it.save(b"a", b"1")
-        await it.mkdir(b"d")
-        it.cloud.fail("probe_writes", AccessRefused("nobody may write here", status=403), times=None)
+        await it.save(b"d/b", b"2")
+        refusal = AccessRefused("nobody may write here", status=403)
+        it.cloud.fail("probe_writes", refusal, times=None)
+        it.cloud.fail("write", refusal, path=b"a")
         assert await it.sync() == failed()
-        assert it.asked("write") == it.asked("make_folder") == []
-        for path in (b"a", b"d"):
-            assert it.node(path).error_reason == "nobody may write here"
+        assert it.cloud.paths() == {b"d": None, b"d/old": b"0", b"d/b": b"2"}
+        assert it.node(b"a").error_reason == "nobody may write here"
 
 
 async def test_without_an_answer_to_the_probe_nothing_is_sent_and_nothing_waits(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudfs.database.settings import Settings
-from cloudfs.model.errors import AccessRefused, NetworkUnavailable
+from cloudfs.model.errors import AccessRefused, NetworkUnavailable, Unauthorized
 from cloudfs.transfers.abilities import Abilities, known_abilities
 from tests.servers.memory_cloud import MemoryCloud
 
@@ -42,13 +42,21 @@ async def test_without_a_network_it_asks_again(open_world: OpenWorld) -> None:
         assert _probes(cloud) == 2
 
 
-async def test_a_server_that_takes_no_writes_is_not_asked_again(open_world: OpenWorld) -> None:
+async def test_a_root_that_takes_no_writes_is_asked_again_and_stops_nobody(open_world: OpenWorld) -> None:
     cloud = MemoryCloud()
-    cloud.fail("probe_writes", AccessRefused("read-only for you", status=403), times=None)
+    cloud.fail("probe_writes", AccessRefused("read-only for you", status=403))
     async with open_world() as world:
         abilities = Abilities(cloud, Settings(world.database), URL)
-        for _ in range(2):
-            with pytest.raises(AccessRefused, match="read-only for you"):
-                await abilities.learn()
-        assert _probes(cloud) == 1
+        await abilities.learn()
         assert known_abilities(Settings(world.database), URL) is None
+        await abilities.learn()
+        assert known_abilities(Settings(world.database), URL) == cloud.capabilities
+        assert _probes(cloud) == 2
+
+
+async def test_without_rights_nothing_is_tried(open_world: OpenWorld) -> None:
+    cloud = MemoryCloud()
+    cloud.fail("probe_writes", Unauthorized("who are you?", status=401))
+    async with open_world() as world:
+        with pytest.raises(Unauthorized):
+            await Abilities(cloud, Settings(world.database), URL).learn()
