@@ -22,6 +22,7 @@ MODULES = {
     "download": "cloudfs.cli.download",
     "clean": "cloudfs.cli.clean",
     "state": "cloudfs.cli.state",
+    "why": "cloudfs.cli.why",
     "pin": "cloudfs.cli.pin",
     "unpin": "cloudfs.cli.pin",
     "completion": "cloudfs.cli.completion",

@@ -107,12 +107,17 @@ def connect(socket: Path) -> Mount:
 
 def local_path(target: str) -> bytes | None:
     """The absolute path that a PATH or file URI means on this machine; None for a gallery asset."""
-    if not target.startswith(_FILE):
+    if not is_uri(target):
         return os.fsencode(os.path.abspath(target))
     if is_media(target):
         return None
     _, slash, path = target.removeprefix(_FILE).partition("/")
     return unquote_to_bytes(slash + path) if slash else None
+
+
+def is_uri(target: str) -> bool:
+    """Whether a target is a URI as against a path."""
+    return target.startswith(_FILE)
 
 
 def is_media(uri: str) -> bool:
@@ -122,7 +127,7 @@ def is_media(uri: str) -> bool:
 
 def uri_of(mount: Mount, target: str) -> str:
     """The URI to name a target by; a URI stays as it was given."""
-    if target.startswith(_FILE):
+    if is_uri(target):
         return target
     return _FILE + quote_from_bytes(_inside(mount, os.fsencode(os.path.abspath(target))), safe="/~")
 
@@ -132,7 +137,7 @@ def reference_of(mount: Mount, target: str) -> str:
 
     Failure where the name is no UTF-8: JSON can't hold it (the extended attributes can be asked by any name).
     """
-    if target.startswith(_FILE):
+    if is_uri(target):
         return target
     path = _inside(mount, os.fsencode(os.path.abspath(target)))
     try:

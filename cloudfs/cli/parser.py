@@ -180,6 +180,15 @@ def _add_file_verbs(verbs: _Verbs) -> None:
     _add_json(state)
     _add_socket(state)
 
+    why = verbs.add(
+        "why",
+        "tell who fetched or changed a file, what it waits for, and why it failed or is pinned",
+        examples=["cloudfs why ~/Cloud/report.odt", "cloudfs why --json ~/Cloud/report.odt"],
+    )
+    _add_path(why, "target", metavar="PATH|URI", help="a path in a mount, or a file:// URI")
+    _add_json(why)
+    _add_socket(why)
+
     for name, summary in (
         ("pin", "keep files and folders hydrated always"),
         ("unpin", "leave it to the cache what is kept"),

@@ -31,7 +31,10 @@ def anybody(folder: int) -> None:
 
 
 class CloudFileCache:
-    """Starts, stops and drops what is cached of files, and pins them."""
+    """Starts, stops and drops what is cached of files, and pins them.
+
+    asked: told the inode and the process that has a file's content fetched; never blocks.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class CloudFileCache:
         listings: Listings,
         pins: Pins,
         uris: Uris,
+        asked: Callable[[int, int], None],
     ) -> None:
         self._tree = tree
         self._store = store
@@ -49,6 +53,7 @@ class CloudFileCache:
         self._listings = listings
         self._pins = pins
         self._uris = uris
+        self._asked = asked
 
     # --- URIs ---
 
@@ -111,13 +116,16 @@ class CloudFileCache:
         """Whether its content is being fetched."""
         return self._transfers.progress(inode) is not None
 
-    def start(self, inode: int) -> None:
+    def start(self, inode: int, pid: int) -> None:
         """Have the whole content come; joins what is under way, and completes at once where it is here.
 
+        pid: who asks for it.
         Raises InvalidUri for a folder, LocalStorageFull where it can't fit whatever is evicted.
         """
-        self._file(inode)
+        node = self._file(inode)
         self._transfers.check_fits(inode)
+        if not self._store.is_whole(inode, node.size):
+            self._asked(inode, pid)
         self._transfers.start(inode, Priority.ASKED)
 
     async def stop(self, inode: int, *, need_clean: bool) -> None:

@@ -106,6 +106,14 @@ class FileSync:
         return self._times.auto and not self._is_held
 
     @property
+    def next_begin_ms(self) -> int | None:
+        """When the next sync is due, in epoch milliseconds; None: none will begin by itself, or one runs."""
+        due_in_s = self._due_at() - trio.current_time()
+        if not self._times.auto or due_in_s == math.inf:
+            return None
+        return int((time.time() + max(due_in_s, 0.0)) * 1000)
+
+    @property
     def is_running(self) -> bool:
         """Whether a sync is under way, or about to begin."""
         return not self._run.is_idle

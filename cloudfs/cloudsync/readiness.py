@@ -61,6 +61,11 @@ class CloudReadiness:
         """Whether a start is not refused; being out of reach is the sync's own trouble."""
         return self._refusal is None
 
+    @property
+    def refusal(self) -> CloudfsError | None:
+        """Why a start is refused: the cloud's own words."""
+        return self._refusal
+
     # --- what was heard ---
 
     def unauthorized(self, error: Unauthorized) -> None:

@@ -103,7 +103,7 @@ def _calls(
         with about(params.uri):
             inode = await find(call, params.uri)
             joined = cache.is_running(inode)
-            cache.start(inode)
+            cache.start(inode, call.caller.pid)
             call.subscriptions.started(source, inode, params.uri, joined=joined)
 
     async def stop(call: Call, params: Stop) -> None:

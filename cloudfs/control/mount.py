@@ -13,6 +13,7 @@ from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
 from cloudfs.cloudsync.drain import Remaining, Stuck, Tell
 from cloudfs.cloudsync.file_sync import FileSync
 from cloudfs.cloudsync.mount_info import MountStatus, StateRows
+from cloudfs.cloudsync.why import Why
 from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, Refused, about
 from cloudfs.control.cloud_file_cache import resolve
 from cloudfs.control.messages import ANY
@@ -34,6 +35,17 @@ class State(Paths, forbid_unknown_fields=True):
     """recursive: with all that is known below folders, without listing anything."""
 
     recursive: bool = False
+
+
+class One(msgspec.Struct, forbid_unknown_fields=True):
+    """One entry: an absolute path inside the mount, or a URI."""
+
+    path: str | None = None
+    uri: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.uri is None):
+            raise ValueError("either a path or a uri")
 
 
 class Events(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,6 +80,7 @@ class MountServices:
 
     status: MountStatus
     rows: StateRows
+    why: Why
     cache: CloudFileCache
     syncs: Mapping[Scope, FileSync]
     confirm: Callable[[Scope], Awaitable[None]]
@@ -99,6 +112,13 @@ def mount_methods(services: MountServices) -> list[AnyMethod]:
                 call.begin_next()
                 rows += await _below(services.rows, inode, ROWS_MAX - len(rows))
         return rows
+
+    async def why(call: Call, params: One) -> dict[str, object]:
+        target = params.path if params.path is not None else params.uri
+        assert target is not None
+        with about(target):
+            place = cache.parse(target) if params.path is None else cache.parse_path(target)
+            return await services.why.of(await resolve(call, cache, place))
 
     async def events(call: Call, params: Events) -> dict[str, int]:
         return {"subscription": call.subscriptions.follow(params.since, call.answered)}
@@ -145,6 +165,7 @@ def mount_methods(services: MountServices) -> list[AnyMethod]:
     return [
         Method("Mount.status", NoParams, Access.SYSTEM, status, ANY),
         Method("Mount.state", State, Access.SYSTEM, state, ANY),
+        Method("Mount.why", One, Access.SYSTEM, why, ANY),
         Method("Mount.events", Events, Access.SYSTEM, events, ANY),
         Method("Mount.pin", Paths, Access.SYSTEM, pin, ANY),
         Method("Mount.unpin", Paths, Access.SYSTEM, unpin, ANY),

@@ -98,6 +98,7 @@ class Foundation:
             self.events,
             uri_of=self.uri_of,
             timeout_s=timeout_s,
+            fetched=self.history.received,
         )
         self.editor = Editor(self.tree, self.store, self.transfers)
 

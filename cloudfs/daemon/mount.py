@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,8 @@ from cloudfs.cloudsync.file_sync import FileSync
 from cloudfs.cloudsync.file_sync_state import FileSyncStates
 from cloudfs.cloudsync.mount_info import MountStatus, StateRows, StatusSources
 from cloudfs.cloudsync.pins import Pins
+from cloudfs.cloudsync.waits import Conditions, Waits
+from cloudfs.cloudsync.why import Why
 from cloudfs.config import Login, MountConfig, socket_directory
 from cloudfs.control.callers import Permissions
 from cloudfs.control.cloud_file_cache import cloud_file_cache_methods, download_methods
@@ -32,14 +33,13 @@ from cloudfs.daemon.foundation import Foundation
 from cloudfs.daemon.services import Service
 from cloudfs.daemon.syncing import Syncing
 from cloudfs.database.bridge import Database
-from cloudfs.database.history import HistoryRecord
 from cloudfs.database.settings import Settings
 from cloudfs.device import Device
-from cloudfs.fuse.callers import Caller, DenyList
+from cloudfs.fuse.callers import Caller, DenyList, caller_of
 from cloudfs.fuse.open_files import OpenPolicy
 from cloudfs.fuse.session import Session, SessionOptions
 from cloudfs.fuse.xattrs import Facts
-from cloudfs.model.enums import CloudState, Scope
+from cloudfs.model.enums import CloudState, ErrorType, Scope
 from cloudfs.model.errors import CloudfsError
 from cloudfs.model.node import ROOT
 from cloudfs.transfers.abilities import known_abilities
@@ -61,6 +61,7 @@ class Mount:
     ) -> None:
         """mount_id: the same in every run of this mount, and no other's."""
         self._config = config
+        self._device = Device(config.device, config.cloud.url)
         self._end = trio.Event()
         self._is_unmounting = False
         self._are_syncs_open = False
@@ -90,6 +91,7 @@ class Mount:
             listings=base.listings,
             pins=pins,
             uris=base.uris,
+            asked=self._hydration_asked,
         )
         self._states = FileSyncStates(
             base.tree,
@@ -98,18 +100,16 @@ class Mount:
             syncing.uploads,
             is_syncing=lambda scope: self._syncs[scope].is_running,
         )
-        self._status = MountStatus(
-            config,
-            StatusSources(
-                readiness=base.readiness,
-                syncs=self._syncs,
-                transfers=base.transfers,
-                uploads=syncing.uploads,
-                store=base.store,
-                tree=base.tree,
-                held=syncing.engine.held,
-            ),
+        self._sources = StatusSources(
+            readiness=base.readiness,
+            syncs=self._syncs,
+            transfers=base.transfers,
+            uploads=syncing.uploads,
+            store=base.store,
+            tree=base.tree,
+            held=syncing.engine.held,
         )
+        self._status = MountStatus(config, self._sources)
 
         # The two ways in.
         self._session = self._new_session()
@@ -118,7 +118,6 @@ class Mount:
 
     def _new_sync(self, scope: Scope) -> FileSync:
         config, base, engine = self._config, self._base, self._syncing.engine
-        device = Device(config.device, config.cloud.url)
         return FileSync(
             scope,
             engine.sync_scope,
@@ -129,8 +128,8 @@ class Mount:
             latest=base.events.latest,
             settings=base.settings,
             readiness=base.readiness,
-            refusal=device.refusal,
-            interruption=lambda: device.interruption(wifi_only=config.sync.wifi_only),
+            refusal=self._device.refusal,
+            interruption=self._interruption,
             times=config.sync,
         )
 
@@ -158,15 +157,18 @@ class Mount:
                 pending=lambda: self._status.pending,
                 set_pin=self._cache.set_pin,
             ),
+            changed=self._content_changed,
             quota=lambda: base.quota.quota,
         )
 
     def _new_control(self) -> ControlServer:
         config, base, engine = self._config, self._base, self._syncing.engine
         mode_bits = ModeBits(base.tree)
+        rows = StateRows(config, base.tree, self._states, self._cache)
         services = MountServices(
             status=self._status,
-            rows=StateRows(config, base.tree, self._states, self._cache),
+            rows=rows,
+            why=self._new_why(rows),
             cache=self._cache,
             syncs=self._syncs,
             confirm=engine.confirm,
@@ -190,6 +192,16 @@ class Mount:
             may_read=mode_bits.may_read,
             directory=_socket_directory(),
         )
+
+    def _new_why(self, rows: StateRows) -> Why:
+        conditions = Conditions(
+            is_held=self._syncing.engine.is_held,
+            refusal=self._device.refusal,
+            interruption=self._interruption,
+            read_only=self._config.mount.read_only,
+        )
+        waits = Waits(self._sources, self._states, conditions, absolute=rows.absolute)
+        return Why(self._base.tree, rows, self._states, waits, self._base.history)
 
     # --- its life ---
 
@@ -269,9 +281,16 @@ class Mount:
         self._syncs[scope].local_change()
 
     def _hydration_begun(self, inode: int, caller: Caller) -> None:
-        exe = None if caller.exe is None else os.fsdecode(caller.exe)
-        record = HistoryRecord(inode, time.time_ns() // 1_000_000, "hydrated", caller.pid, exe)
-        self._base.history.note(record)
+        self._base.history.hydrated(inode, caller.pid, caller.exe)
+
+    def _hydration_asked(self, inode: int, pid: int) -> None:
+        self._hydration_begun(inode, caller_of(pid))
+
+    def _content_changed(self, inode: int, caller: Caller) -> None:
+        self._base.history.changed(inode, caller.pid, caller.exe)
+
+    def _interruption(self) -> ErrorType:
+        return self._device.interruption(wifi_only=self._config.sync.wifi_only)
 
 
 def _socket_directory() -> Path | None:

@@ -19,6 +19,7 @@ import trio
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Quota
 from cloudfs.events import Topic
+from cloudfs.fuse.callers import Caller
 from cloudfs.fuse.handles import Handles
 from cloudfs.fuse.invalidation import Invalidation
 from cloudfs.fuse.mountpoint import FSNAME, prepare, unmount
@@ -77,9 +78,11 @@ class Session:
         transfers: Transfers,
         editor: Editor,
         policy: OpenPolicy,
+        changed: Callable[[int, Caller], None],
         facts: Facts,
         quota: Callable[[], Quota | None],
     ) -> None:
+        """changed: told the inode and the program that changed a file which was as the cloud has it."""
         self._options = options
         self._tree = tree
         self._store = store
@@ -114,7 +117,7 @@ class Session:
         if options.read_only:
             self._operations = Operations(parts)
         else:
-            writing = Writing(tree, store, editor, self._files, self._handles)
+            writing = Writing(tree, store, editor, self._files, self._handles, changed=changed)
             self._operations = WritableOperations(parts, writing, self._invalidation)
 
     @property

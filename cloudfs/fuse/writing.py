@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyfuse3 import RequestContext
 
-from cloudfs.cache.content import Content
 from cloudfs.cache.store import Store
-from cloudfs.fuse.handles import Handles
+from cloudfs.fuse.callers import Caller, caller_of
+from cloudfs.fuse.handles import FileHandle, Handles
 from cloudfs.fuse.open_files import OpenFiles
 from cloudfs.transfers.editing import Editor
 from cloudfs.tree.tree import Tree
@@ -33,14 +34,27 @@ class NewAttributes:
 
 
 class Writing:
-    """Changes of files, by handle and by inode."""
+    """Changes of files, by handle and by inode.
 
-    def __init__(self, tree: Tree, store: Store, editor: Editor, files: OpenFiles, handles: Handles) -> None:
+    changed: told the inode and the program that changed a file which was as the cloud has it; never blocks.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        store: Store,
+        editor: Editor,
+        files: OpenFiles,
+        handles: Handles,
+        *,
+        changed: Callable[[int, Caller], None],
+    ) -> None:
         self._tree = tree
         self._store = store
         self._editor = editor
         self._files = files
         self._handles = handles
+        self._changed = changed
 
     # --- content ---
 
@@ -55,7 +69,11 @@ class Writing:
             await self._drop_privileges(handle.inode)
         if content.detached:
             content = await self._files.current(handle)
-        return await self._editor.write(content, offset, data)
+        was_dirty = content.is_dirty
+        count = await self._editor.write(content, offset, data)
+        if not was_dirty:
+            self._tell(handle)
+        return count
 
     async def truncate(self, number: int, size: int) -> None:
         """Cut an open file, or lengthen it by zeros. Errors as for `write`."""
@@ -63,7 +81,13 @@ class Writing:
         if not handle.is_privileged:
             await self._drop_privileges(handle.inode)
         content = await self._files.current(handle) if handle.content.detached else handle.content
-        await self._truncate(content, size)
+        if content.size == size:  # only the time changes, and there is nothing to send
+            await self.set_attributes(content.inode, NewAttributes(mtime_ns=time.time_ns()))
+            return
+        was_dirty = content.is_dirty
+        await self._editor.truncate(content, size)
+        if not was_dirty:
+            self._tell(handle)
 
     async def truncate_inode(self, inode: int, size: int, ctx: RequestContext) -> None:
         """The same for a file that the caller has not open (truncate(2))."""
@@ -85,11 +109,8 @@ class Writing:
         if content.is_dirty:
             await self._editor.sync(content)
 
-    async def _truncate(self, content: Content, size: int) -> None:
-        if content.size != size:
-            await self._editor.truncate(content, size)
-        else:  # only the time changes, and there is nothing to send
-            await self.set_attributes(content.inode, NewAttributes(mtime_ns=time.time_ns()))
+    def _tell(self, handle: FileHandle) -> None:
+        self._changed(handle.inode, caller_of(handle.caller.pid))
 
     # --- attributes ---
 

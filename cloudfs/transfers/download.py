@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import trio
 
 from cloudfs.cache.content import Content
+from cloudfs.model.enums import Priority
 from cloudfs.model.errors import CloudfsError, LocalStorageFull
 from cloudfs.model.ranges import Range
 from cloudfs.transfers.fetch_plan import Fetch, Flight, Pace, ahead, demanded, filling, streaming
@@ -95,6 +96,7 @@ class Download:
     is_serial: the server knows no ranges, so one stream brings everything; `stream` is that flight.
     is_paused: nothing new is to be fetched (the version is being asked for).
     settling: flights that are over, but not what follows from their end.
+    received: bytes that came. purpose: whom they were for, DEMAND where there was no transfer.
     has_come: whether any byte has come yet. Until then one background flight goes alone, so that the first
     byte gets the warm connection and none of the others' work is done before it.
     """
@@ -109,6 +111,8 @@ class Download:
         self.stream: Flying | None = None
         self.is_paused = False
         self.settling = 0
+        self.received = 0
+        self.purpose = Priority.DEMAND
         self.has_come = False
         self._cursor = 0
 
@@ -145,6 +149,7 @@ class Download:
     def arrived(self, start: int, stop: int) -> None:
         """Bytes are held: wake who has all of its own."""
         self.has_come = True
+        self.received += stop - start
         for demand in [demand for demand in self.demands if demand.overlaps(start, stop)]:
             if self.content.holds(demand.start, demand.stop):
                 self._wake(demand, None)

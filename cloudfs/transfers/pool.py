@@ -49,6 +49,7 @@ class Transfers:
 
     uri_of: the canonical URI of an inode, or None. timeout_s: `[cloud] timeout`, how long a fetch may
     bring nothing before it fails. max_waiters: readers that may wait at the same time (DESIGN 8.15).
+    fetched: told of an inode how many bytes came for whom, once a download is over; never blocks.
     """
 
     def __init__(
@@ -62,13 +63,14 @@ class Transfers:
         uri_of: Callable[[int], str | None],
         timeout_s: float,
         max_waiters: int = 936,
+        fetched: Callable[[int, int, Priority], None] = lambda inode, count, purpose: None,
     ) -> None:
         self._tree = tree
         self._store = store
         self._listings = listings
         self._announcer = Announcer(tree, events, uri_of)
         self._max_waiters = max_waiters
-        self._downloads = Downloads(store, cloud)
+        self._downloads = Downloads(store, cloud, fetched)
         self._queue = Queue()
         self._dispatcher = Dispatcher(
             cloud,
@@ -347,7 +349,7 @@ class Transfers:
         del self._transfers[transfer.inode]
         for download in self._downloads:
             if download.transfer is transfer:
-                download.transfer = None
+                download.transfer, download.purpose = None, transfer.priority
                 download.cancel_unwanted()
                 self._store.waive(download.content)
                 download.past.begins_again = step is Step.FAIL and not isinstance(error, LocalStorageFull)

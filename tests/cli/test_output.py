@@ -28,7 +28,9 @@ def run_python(code: str) -> str:
 # --- start ---
 
 
-@pytest.mark.parametrize("verb", ["state", "status", "sync", "download", "clean", "pin", "events", "umount"])
+@pytest.mark.parametrize(
+    "verb", ["state", "status", "sync", "download", "clean", "pin", "events", "umount", "why"]
+)
 def test_verbs_import_nothing_heavy(verb: str) -> None:
     code = (
         "import sys, importlib\n"

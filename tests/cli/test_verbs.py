@@ -134,7 +134,14 @@ def test_exit_codes_of_errors(
 
 
 def test_without_a_daemon(run: Run, mountpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in (["state", mountpoint], ["sync", "last"], ["events"], ["umount"], ["pin", mountpoint]):
+    for verb in (
+        ["state", mountpoint],
+        ["why", mountpoint],
+        ["sync", "last"],
+        ["events"],
+        ["umount"],
+        ["pin", mountpoint],
+    ):
         assert run(*verb) == 4
     assert "start one with: cloudfs mount" in capsys.readouterr().err
 
@@ -168,6 +175,8 @@ def test_a_daemon_of_another_version(
         ["umount", "--wait", "--force"],
         ["completion", "tcsh"],
         ["download", "start"],
+        ["why"],
+        ["why", "a", "b"],
     ],
 )
 def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:

@@ -41,7 +41,7 @@ async def start_and_hold(desk: Desk, cloud: MemoryCloud) -> int:
     """A download of which some bytes have come and more do not."""
     inode = await desk.cache.resolve(b"large")
     cloud.chunk_latency_s = 0.02
-    desk.cache.start(inode)
+    desk.cache.start(inode, pid=1)
     await until(desk, inode, at_least=1)
     return inode
 
@@ -68,7 +68,7 @@ async def test_stop_without_clean_keeps_it_and_the_next_start_resumes(desk: Desk
     assert 0 < kept < SIZE
     served = cloud.bytes_served
     cloud.chunk_latency_s = 0
-    desk.cache.start(inode)
+    desk.cache.start(inode, pid=1)
     await until(desk, inode, at_least=SIZE)
     assert cloud.bytes_served - served <= SIZE - kept
 
@@ -79,7 +79,7 @@ async def test_stop_of_an_idle_file_drops_partial_content_only(desk: Desk, cloud
     await desk.cache.stop(inode, need_clean=True)
     assert desk.store.held_bytes(inode) == 0
     cloud.chunk_latency_s = 0
-    desk.cache.start(inode)
+    desk.cache.start(inode, pid=1)
     await until(desk, inode, at_least=SIZE)
     await desk.cache.stop(inode, need_clean=True)
     assert desk.store.held_bytes(inode) == SIZE
@@ -125,7 +125,7 @@ async def test_one_pinned_files_failure_holds_up_no_other(desk: Desk, cloud: Mem
 async def test_folders_are_no_files(desk: Desk) -> None:
     folder = await desk.cache.resolve(b"folder")
     with pytest.raises(InvalidUri):
-        desk.cache.start(folder)
+        desk.cache.start(folder, pid=1)
     with pytest.raises(InvalidUri):
         await desk.cache.stop(folder, need_clean=True)
     with pytest.raises(InvalidUri):
@@ -172,7 +172,7 @@ async def test_what_the_cloud_lacks_is_never_dropped(desk: Desk, path: bytes) ->
 
 async def test_what_is_open_for_writing_is_not_dropped(desk: Desk) -> None:
     inode = await desk.cache.resolve(b"folder/file")
-    desk.cache.start(inode)
+    desk.cache.start(inode, pid=1)
     await until(desk, inode, at_least=4)
     content = await desk.store.open(inode, desk.tree.node(inode).version)
     desk.store.begin_writing(content)
@@ -196,7 +196,7 @@ async def test_a_half_written_placeholder_keeps_what_was_written(desk: Desk, clo
     assert desk.states.location(desk.tree.node(inode)) is Location.PARTIAL
     await desk.cache.stop(inode, need_clean=True)
     cloud.chunk_latency_s = 0
-    desk.cache.start(inode)
+    desk.cache.start(inode, pid=1)
     await until(desk, inode, at_least=SIZE)
     found = await read(desk, inode)
     assert found == bytes([1]) * 100 + b"mine" + bytes([1]) * (SIZE - 104)
@@ -206,7 +206,7 @@ async def test_a_start_of_what_was_never_uploaded_completes_at_once(desk: Desk) 
     inode = await desk.write(b"new", b"mine")
     before = desk.events.last_seq
     reader = desk.events.subscribe()
-    desk.cache.start(inode)
+    desk.cache.start(inode, pid=1)
     with trio.fail_after(PATIENCE_S):
         event = await anext(reader)
     assert isinstance(event, Event)

@@ -19,6 +19,8 @@ from cloudfs.cloudsync.file_sync import FileSync
 from cloudfs.cloudsync.file_sync_state import FileSyncStates
 from cloudfs.cloudsync.mount_info import MountStatus, StateRows, StatusSources
 from cloudfs.cloudsync.pins import Pins
+from cloudfs.cloudsync.waits import Conditions, Waits
+from cloudfs.cloudsync.why import Why
 from cloudfs.config import CloudSettings, ControlSettings, Grant, MountConfig, MountSettings, SyncSettings
 from cloudfs.config.quantities import Duration, Size
 from cloudfs.config.settings import CacheSettings
@@ -108,6 +110,7 @@ class Desk:
             listings=self.listings,
             pins=self.pins,
             uris=self.base.uris,
+            asked=lambda inode, pid: self.base.history.hydrated(inode, pid, b"/bin/asking"),
         )
         self.syncs = {scope: self._sync(scope) for scope in Scope}
         self.drain = Drain(self.tree, self.store, self.uploads, self.syncs, is_held=self.engine.is_held)
@@ -169,9 +172,18 @@ class Desk:
             tree=self.tree,
             held=self.engine.held,
         )
+        rows = StateRows(self.config, self.tree, self.states, self.cache)
+        conditions = Conditions(
+            is_held=self.engine.is_held,
+            refusal=lambda: self.device.refusal,
+            interruption=lambda: self.device.interruption,
+            read_only=self.config.mount.read_only,
+        )
+        waits = Waits(sources, self.states, conditions, absolute=rows.absolute)
         services = MountServices(
             MountStatus(self.config, sources),
-            StateRows(self.config, self.tree, self.states, self.cache),
+            rows,
+            Why(self.tree, rows, self.states, waits, self.base.history),
             self.cache,
             self.syncs,
             confirm=self.engine.confirm,

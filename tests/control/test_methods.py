@@ -50,6 +50,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "Mount.status": {},
     "Mount.events": {},
     "Mount.state": {"paths": [FILE]},
+    "Mount.why": {"uri": FILE},
     "Mount.pin": {"paths": [FILE]},
     "Mount.unpin": {"paths": [FILE]},
     "Mount.confirm": {"scope": "files"},

@@ -264,7 +264,7 @@ async def test_what_the_cloud_lost_comes_back_where_its_content_is_here(
         cloud.put(name, name)
     await sync(desk)
     inode = await desk.cache.resolve(names[0])
-    desk.cache.start(inode)
+    desk.cache.start(inode, pid=1)
     await until(lambda: desk.store.held_bytes(inode) == len(names[0]))
     for name in names:
         cloud.remove(name)

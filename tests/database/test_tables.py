@@ -10,7 +10,7 @@ import pytest
 from cloudfs.database import schema
 from cloudfs.database.bridge import Database
 from cloudfs.database.contents import ContentRow, Contents
-from cloudfs.database.history import History, HistoryRecord
+from cloudfs.database.history import HYDRATED, History, HistoryRecord, Received
 from cloudfs.database.settings import Settings
 from cloudfs.model.errors import LocalIOError
 from cloudfs.model.ranges import RangeSet
@@ -90,6 +90,26 @@ async def test_history_of_what_is_gone_is_dropped_without_a_fuss(database: Datab
     assert (len(history.of(1)), history.of(9)) == (1, [])
     await database.commit(lambda connection: connection.execute("DELETE FROM entries WHERE inode = 1"))
     assert history.of(1) == []
+
+
+async def test_bytes_are_added_to_the_last_who_asked_for_them(database: Database) -> None:
+    history = History(database)
+    await make_entries(database, 1)
+    first, second = (HistoryRecord(1, pid, HYDRATED, pid, "/bin/cat") for pid in (10, 11))
+    changed = HistoryRecord(1, 12, "changed", 12)
+    await history.record([first, Received(1, 20, 5, by_program=True), second, changed])
+    await history.record([Received(1, 21, 7, by_program=True), Received(1, 22, 8, by_program=True)])
+    assert history.of(1) == [replace(first, bytes=5), replace(second, bytes=15), changed]
+
+
+async def test_bytes_that_no_program_asked_for_stand_by_themselves(database: Database) -> None:
+    history = History(database)
+    await make_entries(database, 1, 2)
+    by_program = HistoryRecord(1, 10, HYDRATED, 10)
+    await history.record([by_program, Received(1, 11, 5, by_program=False)])
+    assert history.of(1) == [by_program, HistoryRecord(1, 11, HYDRATED, bytes=5)]
+    await history.record([Received(2, 12, 6, by_program=True), Received(9, 12, 6, by_program=True)])
+    assert (history.of(2), history.of(9)) == ([HistoryRecord(2, 12, HYDRATED, bytes=6)], [])
 
 
 @pytest.mark.parametrize("value", ["text ä", "7", 7, 2**62, 1.5, b"\0\xff", ""])

@@ -44,7 +44,8 @@ T = TypeVar("T")
 
 @dataclass
 class Mount:
-    """What a test sees. path: the mountpoint. begun: (inode, exe) of each hydration, in order."""
+    """What a test sees. path: the mountpoint. begun, changed: (inode, program) of each hydration
+    and of each first change, in order."""
 
     path: Path
     cloud: MemoryCloud
@@ -55,6 +56,7 @@ class Mount:
     editor: Editor
     session: Session
     begun: list[tuple[int, Caller]] = field(default_factory=list)
+    changed: list[tuple[int, Caller]] = field(default_factory=list)
 
     async def do(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call in a worker thread, which is left behind should the test end first."""
@@ -116,6 +118,7 @@ async def mounted(
     mountpoint = folder / "mount"
     mountpoint.mkdir(exist_ok=True)
     begun: list[tuple[int, Caller]] = []
+    changed: list[tuple[int, Caller]] = []
     changes: Topic[TreeChange] = Topic()
     cache = folder / "cache"
     cache.mkdir(exist_ok=True)
@@ -156,6 +159,7 @@ async def mounted(
         transfers=transfers,
         editor=editor,
         policy=OpenPolicy(on_open, DenyList(deny), lambda inode, caller: begun.append((inode, caller))),
+        changed=lambda inode, caller: changed.append((inode, caller)),
         facts=facts,
         quota=lambda: quota,
     )
@@ -167,7 +171,9 @@ async def mounted(
                 await services.start(service.run)
             async with trio.open_nursery() as kernel_side:
                 await kernel_side.start(session.run)
-                yield Mount(mountpoint, cloud, tree, store, listings, transfers, editor, session, begun)
+                yield Mount(
+                    mountpoint, cloud, tree, store, listings, transfers, editor, session, begun, changed
+                )
                 kernel_side.cancel_scope.cancel()
             services.cancel_scope.cancel()
         nursery.cancel_scope.cancel()

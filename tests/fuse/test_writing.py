@@ -785,3 +785,29 @@ async def test_a_file_that_went_in_the_cloud_is_written_on_by_who_has_it_open(
         await mount.do(os.pwrite, writer, b"AB", 0)
         assert await mount.do(os.pread, writer, 100, 0) == b"AB23456789"
         assert await mount.errno(os.close, writer) == 0
+
+
+@pytest.mark.parametrize("change", ["write", "truncate", "O_TRUNC"])
+async def test_who_changes_what_the_cloud_has_is_told_once(
+    tmp_path: Path, cloud: MemoryCloud, change: str
+) -> None:
+    commands = {
+        "write": "printf 1 1<> {}; printf 2 >> {}",
+        "truncate": "truncate -s 3 {}; truncate -s 2 {}",
+        "O_TRUNC": ": > {}; printf 1 > {}",
+    }
+    async with mounted(tmp_path, cloud) as mount:
+        script = commands[change].replace("{}", str(mount.path / "small"))
+        done = await mount.program("sh", "-c", script)
+        assert done.returncode == 0, done.stderr
+        ((inode, caller),) = mount.changed
+        assert inode == mount.node(b"small").inode
+        program = "truncate" if change == "truncate" else "sh"
+        assert caller.exe == os.fsencode(os.path.realpath(shutil.which(program) or ""))
+
+
+async def test_files_made_here_have_nobody_who_changed_them(tmp_path: Path, cloud: MemoryCloud) -> None:
+    async with mounted(tmp_path, cloud) as mount:
+        await mount.do((mount.path / "new").write_bytes, b"1")
+        await mount.do((mount.path / "new").write_bytes, b"2")
+        assert mount.changed == []
