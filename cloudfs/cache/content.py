@@ -68,6 +68,7 @@ class Content:
     is_stale: the cloud no longer has this version, so what is missing can't come any more.
     unsaved: whether `held` differs from the committed map. durable: whether the committed map is of bytes
     that survive power loss; of a dirty content, whether all that programs wrote survives it.
+    row_survives: whether a row that calls these bytes safe survives power loss itself.
 
     is_dirty: newer than any version of the cloud's. is_marked: the committed state says that it is newer
     than whatever is being sent, too; only then may bytes change. unflushed: bytes or size changed since
@@ -94,6 +95,7 @@ class Content:
         "is_stale",
         "mtime_ns",
         "reserved",
+        "row_survives",
         "size",
         "state",
         "unflushed",
@@ -129,6 +131,7 @@ class Content:
         self.fd: int | None = None
         self.has_row = False
         self.is_placed = False
+        self.row_survives = False
         self.users = 0
         self.writers = 0
         self.changers = 0

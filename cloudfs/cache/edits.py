@@ -113,7 +113,7 @@ class Edits:
     def recorded(self, content: Content, *, durable: bool = False) -> None:
         """The commit with its row was done."""
         content.has_row = content.has_row or content.file_id is not None
-        content.durable = durable
+        content.durable = content.row_survives = durable
         if not content.is_whole:
             # A map of the moment between may have been overwritten by this older one.
             content.unsaved = True

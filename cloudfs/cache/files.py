@@ -12,7 +12,6 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 from cloudfs.cache.hole import punch
@@ -31,6 +30,7 @@ class ContentFiles:
         self._folder = directory / FOLDER
         self._created = 0
         self._shelf = ""
+        self._placed: set[Path] = set()  # folders whose own names survive power loss
 
     def prepare(self) -> None:
         """The folder is there, and no nameless file of an earlier run in it."""
@@ -63,12 +63,12 @@ class ContentFiles:
 
     def sync_names(self, file_ids: Iterable[str]) -> None:
         """The files' names survive power loss (fsync(2): that of a new file takes a sync of its folder)."""
-        for folder in {above for file_id in file_ids for above in islice(self.path(file_id).parents, 2)}:
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+        folders = {self.path(file_id).parent for file_id in file_ids}
+        for folder in folders:
+            _sync_folder(folder)
+        if not folders <= self._placed:
+            _sync_folder(self._folder)
+            self._placed |= folders
 
     def open(self, file_id: str) -> tuple[int, int]:
         """A descriptor and the file's size in bytes."""
@@ -100,6 +100,14 @@ class ContentFiles:
         """The names of all files, by folder; what is no cache file is left out."""
         for first in sorted(os.listdir(self._folder)):
             yield [first + rest for rest in _entries(self._folder / first) if _is_file_id(first + rest)]
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _entries(folder: Path) -> list[str]:

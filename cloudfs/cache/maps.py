@@ -103,6 +103,7 @@ class Maps:
             raise
         for content in saved:
             content.has_row = True
+            content.row_survives = durable
 
     def lost(self, content: Content) -> None:
         """What it was to be committed with was not committed: it is still to be saved."""
@@ -142,12 +143,15 @@ class Maps:
         """The cache file as it is at this moment survives power loss, under its name. LocalIOError."""
         assert content.fd is not None and content.file_id is not None  # noqa: PT018
         try:
-            await trio.to_thread.run_sync(os.fdatasync, content.fd)
-            if not content.is_placed:
-                await trio.to_thread.run_sync(self._files.sync_names, [content.file_id])
-                content.is_placed = True
+            await trio.to_thread.run_sync(self._sync_file, content.fd, content.file_id, content.is_placed)
+            content.is_placed = True
         except OSError as error:
             raise LocalIOError(f"the cache file can't be synced ({error.strerror})") from error
+
+    def _sync_file(self, fd: int, file_id: str, is_placed: bool) -> None:
+        os.fdatasync(fd)
+        if not is_placed:
+            self._files.sync_names([file_id])
 
     async def forget(self, inodes: Sequence[int]) -> None:
         """Delete rows; shielded."""
@@ -232,7 +236,7 @@ def content_of(row: ContentRow) -> Content:
         content = Content(row.inode, row.version, file_id=row.file, size=size)
         content.is_stale = row.dirty
     content.has_row = True
-    content.is_placed = row.durable
+    content.is_placed = content.row_survives = row.durable
     content.written_ns = row.written_ns
     return content
 

@@ -114,6 +114,7 @@ class Database:
         self._queue: list[_Request[Any]] = []
         self._queued = trio.Event()
         self._reader: sqlite3.Connection | None = None
+        self._is_durable = False  # whether all that was committed survives power loss
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open, bring the tables up to date, and commit until cancelled.
@@ -157,6 +158,11 @@ class Database:
         except sqlite3.Error as error:
             raise translated(error) from error
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether all that was committed by now survives power loss."""
+        return self._is_durable
+
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a SELECT, as committed by now, in the trio thread: for small answers.
 
@@ -197,6 +203,8 @@ class Database:
             self._queued = trio.Event()
         with trio.CancelScope(shield=True):
             results = await _in_thread(writer, partial(_run_reserved, group=group, reserve=self._reserve))
+        # A durable commit syncs the whole log, hence what came before it too.
+        self._is_durable = any(request.durable for request in group)
         for request, result in zip(group, results, strict=True):
             request.settle(result)
 

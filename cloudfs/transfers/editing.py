@@ -109,9 +109,12 @@ class Editor:
         mtime_ns = content.mtime_ns if content.unflushed else None
         if mtime_ns is None:
             mtime_ns = self._tree.node(content.inode).mtime_ns
+        # A row that survives and calls the content dirty and safe is enough after power loss: size and time
+        # are the cache file's then. So each further fsync costs one sync, not two.
+        takes_sync = durable and not content.row_survives
         row = self._edits.dirty_row(content, durable=durable)
         try:
-            await self._tree.record_content(content.inode, content.size, mtime_ns, row, durable=durable)
+            await self._tree.record_content(content.inode, content.size, mtime_ns, row, durable=takes_sync)
         except CloudfsError:
             self._edits.not_recorded(content)
             raise

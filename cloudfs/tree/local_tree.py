@@ -230,7 +230,8 @@ class LocalTree(ChangingView):
 
     async def sync(self) -> None:
         """Return once all that was committed by now survives power loss (fsync of a folder)."""
-        await self._database.commit(local_transactions.write_nothing_new, durable=True)
+        if not self._database.is_durable:
+            await self._database.commit(local_transactions.write_nothing_new, durable=True)
 
     # --- locks ---
 

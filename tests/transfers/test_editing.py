@@ -222,7 +222,7 @@ async def test_fsync_syncs_the_bytes_before_it_commits(
         assert order == ["file", "row"], "once, as nothing changed in between"
         await editor.write(content, 3, b"d")
         await editor.sync(content)
-        assert order == ["file", "row"] * 2
+        assert order == ["file", "row", "file", "weak row"], "the first row survives, and says enough"
         await world.store.close(content)
 
 
