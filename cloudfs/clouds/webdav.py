@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 import trio
 
@@ -24,7 +24,7 @@ from cloudfs.clouds.write_probe import WriteProbe
 from cloudfs.clouds.writes import Upload, Writes
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import CloudState, Kind
-from cloudfs.model.errors import WrongContent
+from cloudfs.model.errors import CloudStorageFull, WrongContent
 
 
 class WebDav:
@@ -142,7 +142,8 @@ class WebDav:
         if base is None:
             await self._writes.delete_folder(path)
             return
-        await self._prepare(_folder_of(path))
+        with suppress(CloudStorageFull):  # unasked, it goes the way of servers that know no conditions
+            await self._prepare(_folder_of(path))
         await self._writes.delete(path, base)
 
     async def move(
@@ -153,7 +154,8 @@ class WebDav:
         replaces: Version | None = None,
         kind: Kind = Kind.FILE,
     ) -> None:
-        await self._prepare(_folder_of(target))
+        with suppress(CloudStorageFull):
+            await self._prepare(_folder_of(target))
         if replaces is None:
             await self._moves.to_free(source, target, kind)
         else:

@@ -36,6 +36,23 @@ def test_a_file_too_large_for_the_cloud_is_refused_and_the_next_one_taken(
         assert_well(mount, wsgidav.root, {"first": b"1", "large.bin": NEW})
 
 
+def test_in_a_full_cloud_room_can_be_made(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> None:
+    """By a mount that has never written there, as well: what is deleted and moved needs no room."""
+    for name in ("large.bin", "moved.bin"):
+        (apache.root / name).write_bytes(OLD)
+    mount = mounts(proxy.url, sync={"auto": False})
+    mount.settle()
+    proxy.faults.add(Answer(507), method="PUT|MKCOL")
+    (mount.path / "new.bin").write_bytes(NEW)
+    (mount.path / "large.bin").unlink()
+    (mount.path / "moved.bin").rename(mount.path / "to here.bin")
+    assert mount.sync() == "UPLOAD_FAILED"
+    assert mount.xattr("sync_error") == "CLOUD_STORAGE_FULL"
+    assert "large.bin" not in tree(apache.root)
+    proxy.faults.clear()
+    assert_well(mount, apache.root, {"new.bin": NEW, "to here.bin": OLD})
+
+
 def test_a_disk_full_in_mid_write_costs_nothing_acknowledged(
     apache: Apache, small_disk: Path, mounts: Mounts
 ) -> None:
