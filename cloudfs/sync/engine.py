@@ -6,7 +6,6 @@ round was asked, and never when the network failed in it: an error is never a de
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +20,6 @@ from cloudfs.sync.restoring import Restoring
 from cloudfs.sync.sync_pass import Causes, Parts, SyncPass
 
 __all__ = ["Engine", "HeldDeletes", "SyncOutcome"]
-
-log = logging.getLogger(__name__)
 
 # Several causes: the first of these (INTERFACE section 8).
 _GRAVEST_FIRST = (

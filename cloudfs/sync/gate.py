@@ -43,9 +43,9 @@ class Gate:
 
     @asynccontextmanager
     async def closed(self, folder: int) -> AsyncIterator[None]:
-        """Nobody passes this folder while this lasts. ValueError where it is closed already."""
-        if folder in self._closed:
-            raise ValueError(f"folder {folder} is moved twice")
+        """Nobody passes this folder while this lasts, and nobody else has closed it."""
+        while folder in self._closed:
+            await self._changed.wait()
         self._closed.add(folder)
         try:
             while self._passing[folder]:

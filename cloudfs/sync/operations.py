@@ -24,6 +24,7 @@ from cloudfs.model.errors import (
     NotEmpty,
     NotFound,
     PreconditionFailed,
+    TryAgain,
 )
 from cloudfs.model.node import Node, Place
 from cloudfs.sync.gate import Gate
@@ -94,11 +95,9 @@ class Operations:
         removal that must not be, Vanished for an entry that is gone.
         """
         try:
-            if self._settling.is_asked(operation.inode):
-                return False
             async with self._gate.passing(self._way(operation)):
                 return await self._take(operation, may_begin)
-        except _Gone:
+        except (_Gone, TryAgain):
             return False
 
     async def _take(self, operation: Operation, may_begin: Callable[[], bool]) -> bool:

@@ -26,6 +26,7 @@ from cloudfs.model.errors import (
     ContentNotFound,
     NetworkUnavailable,
     NotFound,
+    TryAgain,
     VersionChanged,
 )
 from cloudfs.model.node import Node
@@ -63,10 +64,10 @@ class Settling:
         """The cloud is being asked to change an entry: no listing of this time says anything of it, and
         its row stays. What nobody needs any more goes at the end.
 
-        ValueError where it is asked already.
+        TryAgain where it is asked already.
         """
         if inode in self._asking:
-            raise ValueError(f"inode {inode} is being sent already")
+            raise TryAgain("it is being sent already")
         self._asking.add(inode)
         try:
             with self._tree.sending(inode):
