@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.rounds import CHANGES, FAULTS
@@ -24,12 +25,27 @@ from tests.servers.proxy import FaultProxy
 ROUNDS_OF_SYNC = 6  # a conflict of a conflict, and what a start with a weak tag leaves for later
 
 
+@dataclass
+class Tokens:
+    """What was gone through."""
+
+    rounds: int = 0
+    kills: int = 0
+    acknowledged: int = 0
+    conflicts: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rounds} rounds, {self.kills} kills, {self.acknowledged} tokens acknowledged, "
+            f"{self.conflicts} conflict copies"
+        )
+
+
 class Devices:
     """One server and two mounts of it, round after round."""
 
     def __init__(self, directory: Path, apache: Apache, proxy: FaultProxy, seed: int) -> None:
-        self.acknowledged = 0
-        self.conflicts = 0
+        self.figures = Tokens()
         self._directory = directory
         self._root = apache.root
         self._proxy = proxy
@@ -58,14 +74,15 @@ class Devices:
         self._work(journals, chance)
         for journal in journals:
             told = journal.read_bytes().splitlines(keepends=True)
-            self.acknowledged += len(told)
+            self.figures.acknowledged += len(told)
             self._tokens.update(token for token in told if token.endswith(b"\n"))
         self._proxy.faults.clear()
         held = self._come_to_rest()
         words = b"".join(data for data in held.values() if data).splitlines(keepends=True)
         lost = sorted(self._tokens - set(words))
         assert lost == [], "acknowledged, and nowhere any more"
-        self.conflicts = len(conflicts(held))
+        self.figures.conflicts = len(conflicts(held))
+        self.figures.rounds += 1
 
     def _work(self, journals: Sequence[Path], chance: random.Random) -> None:
         programs = [
@@ -81,6 +98,7 @@ class Devices:
             time.sleep(chance.uniform(0.2, 1.5))
             for index in killed:
                 self._mounts[index].kill()
+                self.figures.kills += 1
                 assert programs[index].wait(10) == 0, "a program met an error while its daemon lived"
             time.sleep(chance.uniform(0.0, 0.3))  # the other one works on alone
         finally:
@@ -120,21 +138,3 @@ def working(directory: Path, seed: int) -> Iterator[Devices]:
         Devices(directory, apache, proxy, seed).running() as devices,
     ):
         yield devices
-
-
-def main(rounds: int, seed: int) -> None:
-    import tempfile
-
-    directory = Path(tempfile.mkdtemp(prefix="cloudfs-devices-"))
-    directory.chmod(0o711)
-    with working(directory, seed) as devices:
-        for number in range(rounds):
-            try:
-                devices.round(number)
-            except AssertionError as error:
-                raise AssertionError(f"seed {seed}, round {number}, below {directory}: {error}") from error
-            print(f"{number}: {devices.acknowledged} tokens, {devices.conflicts} conflicts", flush=True)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

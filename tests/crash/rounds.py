@@ -3,22 +3,17 @@
 A round: workers change their folders while syncs run and the network fails now and then; kill -9; mount
 again; the mount must hold what was acknowledged. Half of the rounds are killed once more, in the middle of
 the sync that follows. Then everything is synced, and both sides must be equal.
-
-`python -m tests.crash.rounds --rounds 300 --seed 1` runs it for long.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -226,31 +221,3 @@ def crashing(directory: Path, seed: int) -> Iterator[Crash]:
         Crash(directory, apache, proxy, seed).running() as crash,
     ):
         yield crash
-
-
-def run(directory: Path, rounds: int, seed: int, tell: Callable[[str], None]) -> Figures:
-    """So many rounds, each told; an AssertionError names the seed and the round."""
-    with crashing(directory, seed) as crash:
-        for number in range(rounds):
-            try:
-                crash.round(number)
-            except AssertionError as error:
-                raise AssertionError(f"seed {seed}, round {number}, below {directory}: {error}") from error
-            tell(f"seed {seed}: {crash.figures}")
-        return crash.figures
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/crash", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=None, help="the same again; default: the clock")
-    asked = parser.parse_args()
-    seed = int(time.time()) if asked.seed is None else asked.seed
-    directory = Path(tempfile.mkdtemp(prefix="cloudfs-crash-"))
-    directory.chmod(0o711)  # the server runs as another user
-    run(directory, asked.rounds, seed, lambda line: print(line, flush=True))
-    shutil.rmtree(directory)  # what failed is kept
-
-
-if __name__ == "__main__":
-    main()
