@@ -13,11 +13,10 @@ import os
 import random
 import sys
 import time
-from contextlib import suppress
 
 from tests.crash.load import DEAD
 
-MOVED = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY, errno.EISDIR}  # by the other device
+CROSSED = {errno.ENOENT, errno.EEXIST, errno.EIO}  # moved, made, or replaced while it was read
 RENAME_NOREPLACE = 1  # renameat2(2)
 FILES_MOST = 25
 PAUSE_S = 0.02  # a busy program would only slow the other one
@@ -44,7 +43,7 @@ class Program:
         self._held: list[int] = []  # files kept open
 
     def act(self) -> None:
-        """One thing, by chance; OSError of MOVED where the other device was there first."""
+        """One thing, by chance. OSError of CROSSED where the other device was there first."""
         files, folders = self._look()
         act = self._random.choices(
             (self._append, self._move_file, self._move_folder, self._make), (8, 2, 1, 1)
@@ -63,8 +62,10 @@ class Program:
         path = self._free("file", folders) if is_new else self._random.choice(files)
         token = f"{self._name} {self._tokens}\n".encode()
         self._tokens += 1
-        fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644, dir_fd=self._top)
+        fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644, dir_fd=self._top)
         try:
+            while os.read(fd, 1 << 20):
+                pass  # what was not fetched when the other device changes the file is lost to this one
             os.write(fd, token)
             if self._random.random() < 0.1:
                 os.fsync(fd)
@@ -103,8 +104,11 @@ def main(folder: str, journal: str, seed: str, name: str) -> None:
     program = Program(top, log, int(seed), name)
     try:
         while True:
-            with suppress(FileNotFoundError, FileExistsError):
+            try:
                 program.act()
+            except OSError as error:
+                if error.errno not in CROSSED:
+                    raise
             time.sleep(PAUSE_S)
     except OSError as error:
         if error.errno not in DEAD:
