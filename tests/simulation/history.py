@@ -180,11 +180,13 @@ class _Play:
 
     async def _look_back(self) -> None:
         cloud, tree = self._cloud, self._machine.tree
-        assert self._local() == cloud.paths()
+        torn = self._programs.torn()
+        contents = {path: content for path, content in cloud.paths().items() if path not in torn}
+        assert self._local() == contents
         await self._read_all()
         assert tree.intents() == []
         found = [content for content in cloud.paths().values() if content is not None]
-        self._ledger.check([*found, *self._programs.torn().values()])
+        self._ledger.check([*found, *torn.values()])
         cloud.calls.clear()
         assert self._is_done(await self._machine.sync())
         asked = {call.method for call in cloud.calls}

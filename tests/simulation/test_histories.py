@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.history import Act, play
 from tests.simulation.shrinking import failure_of
 
-HISTORIES = 1000
+HISTORIES = 2000
 PARTS = 20
 LENGTH = 14
 
