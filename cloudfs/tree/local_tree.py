@@ -305,10 +305,16 @@ class LocalTree(ChangingView):
         files that are gone for good.
         """
         self._forget(loose)
-        gone = [inode for inode in loose if not self.is_held(inode) and not self.is_sending(inode)]
-        if not gone:
-            return []
-        return await self._delete([(inode, self.node(inode).kind) for inode in gone])
+        nodes = [self._node_of_row(inode) for inode in loose if not self.is_held(inode)]
+        gone = [(node.inode, node.kind) for node in nodes if node and not self.is_sending(node.inode)]
+        return await self._delete(gone) if gone else []
+
+    def _node_of_row(self, inode: int) -> Node | None:
+        """None where the row is gone, or about to: the kernel's forget came just after the commit."""
+        try:
+            return self.node(inode)
+        except NotFound:
+            return None
 
     # --- telling ---
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from cloudfs.database.intents import Intent
 from cloudfs.model.entry import Version
@@ -427,6 +431,32 @@ async def test_removed_and_made_again_is_one_file_in_either_order(opening: Openi
         await world.tree.exchange(ROOT, b"g", ROOT, b"f")
         await world.tree.unlink(ROOT, b"g")
         await saved(world, new, '"2"')
+
+
+async def test_who_was_taken_over_may_be_forgotten_before_the_take_over_shows(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's forget comes between the commit and the step after it."""
+    async with opening() as world:
+        tombstone = await world.sent_file(ROOT, b"f")
+        await world.tree.unlink(ROOT, b"f")
+        commit = world.database.commit
+
+        async def commit_and_forget(work: Callable[[sqlite3.Connection], Any], **how: bool) -> Any:
+            result = await commit(work, **how)
+            monkeypatch.setattr(world.database, "commit", commit)
+            world.tree._forget([tombstone])
+            nursery.start_soon(world.tree.forget_unlinked, tombstone)
+            await trio.testing.wait_all_tasks_blocked()
+            return result
+
+        monkeypatch.setattr(world.database, "commit", commit_and_forget)
+        async with trio.open_nursery() as nursery:
+            made = await world.tree.create(ROOT, b"f", 0o640, 7, 8)
+        assert world.names(ROOT) == {b"f": made.inode}
+        assert world.freed == [], "who forgets it lets its content go"
+        with pytest.raises(NotFound):
+            world.tree.node(tombstone)
 
 
 async def test_a_file_takes_over_no_folder_and_a_folder_no_file(opening: Opening) -> None:
