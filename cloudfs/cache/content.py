@@ -68,10 +68,11 @@ class Content:
     is_stale: the cloud no longer has this version, so what is missing can't come any more.
     unsaved: whether `held` differs from the committed map. durable: whether the committed map is of bytes
     that survive power loss; of a dirty content, whether all that programs wrote survives it.
-    row_survives: whether a row that calls these bytes safe survives power loss itself.
+    row_survives: whether a row that calls all of it held and safe survives power loss itself.
 
     is_dirty: newer than any version of the cloud's. is_marked: the committed state says that it is newer
-    than whatever is being sent, too; only then may bytes change. unflushed: bytes or size changed since
+    than whatever is being sent, too; only then may bytes change. was_sent: since it was marked last it was
+    taken to be sent, so that a commit may call it clean at any moment. unflushed: bytes or size changed since
     they were last committed. edits: how often that happened. mtime_ns: when it happened last.
     written_ns: the cache file's own mtime when the content was last flushed.
     """
@@ -104,6 +105,7 @@ class Content:
         "version",
         "wanted",
         "was_filled",
+        "was_sent",
         "writers",
         "written_ns",
     )
@@ -141,6 +143,7 @@ class Content:
         self.is_stale = False
         self.was_filled = False
         self.is_marked = False
+        self.was_sent = False
         self.unflushed = False
         self.edits = 0
         self.mtime_ns: int | None = None
@@ -250,7 +253,13 @@ class Content:
     def marked(self) -> None:
         """It is committed that the content is newer than what the cloud has and than what is being sent."""
         self.is_dirty = self.is_marked = True
+        self.was_sent = False
         self._arrivals.clear()
+
+    def taken(self) -> None:
+        """It is about to be sent: the next change is another generation's."""
+        self.is_marked = False
+        self.was_sent = True
 
     def cleaned(self, version: Version) -> None:
         """The cloud has this very content now."""

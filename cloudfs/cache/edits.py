@@ -91,7 +91,7 @@ class Edits:
 
         The mark then has to be a durable commit, or the cloud's version would be claimed over them.
         """
-        return content.has_row and not content.is_dirty
+        return content.has_row and (content.was_sent or not content.is_dirty)
 
     def dirty_row(self, content: Content, *, durable: bool = False) -> Also:
         """The row of a content that is dirty from then on, as it is at this moment, for a commit of the tree.
@@ -113,7 +113,8 @@ class Edits:
     def recorded(self, content: Content, *, durable: bool = False) -> None:
         """The commit with its row was done."""
         content.has_row = content.has_row or content.file_id is not None
-        content.durable = content.row_survives = durable
+        content.durable = durable
+        content.row_survives = durable and content.is_whole and content.file_id is not None
         if not content.is_whole:
             # A map of the moment between may have been overwritten by this older one.
             content.unsaved = True

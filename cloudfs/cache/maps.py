@@ -101,9 +101,9 @@ class Maps:
                 content.durable = False
                 self.lost(content)
             raise
-        for content in saved:
+        for content, row in zip(saved, rows, strict=True):
             content.has_row = True
-            content.row_survives = durable
+            content.row_survives = durable and row.whole
 
     def lost(self, content: Content) -> None:
         """What it was to be committed with was not committed: it is still to be saved."""
@@ -236,7 +236,8 @@ def content_of(row: ContentRow) -> Content:
         content = Content(row.inode, row.version, file_id=row.file, size=size)
         content.is_stale = row.dirty
     content.has_row = True
-    content.is_placed = content.row_survives = row.durable
+    content.is_placed = row.durable
+    content.row_survives = row.durable and row.whole
     content.written_ns = row.written_ns
     return content
 

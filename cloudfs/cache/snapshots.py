@@ -141,7 +141,7 @@ class Snapshots:
         async with self._turns.take(content):
             await self._check(content)
             edits = content.edits
-            content.is_marked = False
+            content.taken()
             source, fd, copied = await self._source(content)
         try:
             large = source.size > _IN_MEMORY

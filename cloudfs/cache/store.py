@@ -302,7 +302,7 @@ class Store:
 
         The row turns clean unless a newer generation was marked before that commit.
         """
-        inode = content.inode
+        inode, content.was_sent = content.inode, True
         return lambda connection: write_uploaded(connection, inode, version, generation)
 
     def note_uploaded(self, content: Content, version: Version, is_clean: bool) -> None:

@@ -158,6 +158,23 @@ async def test_power_loss_cannot_bring_the_clean_row_back(
         await world.leave(content)
 
 
+async def test_what_is_sent_is_marked_durably_too(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit that calls it clean may come between, and survive alone."""
+    async with open_world() as world:
+        editor = editor_of(world)
+        content = await make(world, b"new")
+        await editor.write(content, 0, b"first")
+        await editor.flush(content)
+        commits = Commits(world.database, monkeypatch)
+        async with world.store.snapshot(content):
+            await editor.write(content, 0, b"after")
+        assert commits.durable == [True]
+        await editor.flush(content)
+        await world.store.close(content)
+
+
 async def test_a_mark_that_fails_changes_nothing(
     open_world: OpenWorld, cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +240,42 @@ async def test_fsync_syncs_the_bytes_before_it_commits(
         await editor.write(content, 3, b"d")
         await editor.sync(content)
         assert order == ["file", "row", "file", "weak row"], "the first row survives, and says enough"
+        await editor.write(content, 4, b"e")
+        await editor.flush(content)
+        await editor.sync(content)
+        assert order[4:] == ["weak row", "file", "row"]
+        await world.store.close(content)
+
+
+async def test_each_fsync_of_a_file_with_gaps_has_a_row_that_survives(
+    open_world: OpenWorld, cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older row would call a gap what was written since, and the base would come over it."""
+    cloud.put(b"a", body(100))
+    async with open_world() as world:
+        editor = editor_of(world)
+        content = await world.open(b"a")
+        monkeypatch.setattr(world.transfers, "start", lambda inode, priority: None)
+        commits = Commits(world.database, monkeypatch)
+        for offset in (10, 20):
+            await editor.write(content, offset, b"x")
+            commits.durable.clear()
+            await editor.sync(content)
+            assert commits.durable == [True]
+        await world.store.close(content)
+
+
+async def test_the_first_fsync_of_an_empty_file_does_not_stand_for_its_content(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world() as world:
+        editor = editor_of(world)
+        content = await make(world, b"new")
+        await editor.sync(content)
+        await editor.write(content, 0, b"x")
+        commits = Commits(world.database, monkeypatch)
+        await editor.sync(content)
+        assert commits.durable == [True]
         await world.store.close(content)
 
 

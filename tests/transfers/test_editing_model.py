@@ -7,9 +7,11 @@ the base version's where they are not. It must be what programs wrote, whatever 
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
+import shutil
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
@@ -24,13 +26,15 @@ from cloudfs.database.bridge import Database
 from cloudfs.events import Topic
 from cloudfs.model.entry import FolderListing, RemoteEntry, Version
 from cloudfs.model.enums import Kind, Priority
-from cloudfs.model.errors import ChangedMeanwhile, TryAgain
+from cloudfs.model.errors import ChangedMeanwhile, NotFound, TryAgain
 from cloudfs.model.node import ROOT, Place
 from cloudfs.transfers.editing import Editor
 from cloudfs.transfers.pool import Transfers
 from cloudfs.tree.changes import TreeChange
 from cloudfs.tree.tree import Tree
 
+DATABASE = "cloudfs.db"
+SURVIVING = "surviving.db"
 LARGEST = 120
 BLOCK = 16  # of a snapshot's chunks
 
@@ -73,7 +77,8 @@ class Life:
         self.bytes = bytearray()  # what programs see
         self.kept = b""  # what was acknowledged last
         self.touched: set[int] = set()  # what was written since
-        self.synced = True  # whether that survives power loss
+        self.synced = True  # whether that survives power loss, or the cloud has it
+        self.survives = False  # whether it is here after power loss
         self.unflushed = False  # whether more than that was written when it ended
         self.versions: dict[str, bytes] = {}  # what the cloud had, by tag
         self.seed = 0
@@ -85,7 +90,7 @@ class Life:
                 await self.start(stack)
                 while rest:
                     verb, first, second = rest.pop()
-                    if verb in ("crash", "power"):
+                    if verb in ("crash", "power", "rollback"):
                         break
                     await getattr(self, verb)(first, second)
                     self.check()
@@ -93,14 +98,17 @@ class Life:
                     await self.end(None)
                     return
                 await self.end(verb)
+            if verb == "rollback":
+                self.lose_power()
 
     # --- starts and ends ---
 
     async def start(self, stack: AsyncExitStack) -> None:
         nursery = await stack.enter_async_context(trio.open_nursery())
         stack.callback(nursery.cancel_scope.cancel)
-        database = Database(self.directory / "cloudfs.db")
+        database = Database(self.directory / DATABASE)
         await nursery.start(database.run)
+        self.keep_durable_commits(database)
         self.tree = Tree(database, Topic[TreeChange](), uid=0, gid=0, gallery=())
         await self.tree.load()
         self.store = Store(
@@ -117,12 +125,44 @@ class Life:
         await inner.start(self.store.run)
         self.editor = Editor(self.tree, self.store, cast(Transfers, NoTransfers()))
         self.upload_under_way: tuple[Upload, AsyncExitStack] | None = None
-        if not self.inode:
-            await self.make()
-        else:
+        if self.inode and self.has_survived():
             await self.come_back()
+        else:
+            await self.make()
+
+    def keep_durable_commits(self, database: Database) -> None:
+        """Keep a copy of what power loss can't take."""
+        commit = database.commit
+
+        async def kept(work: Any, *, durable: bool = False) -> Any:
+            result = await commit(work, durable=durable)
+            if durable:
+                paths = (self.directory / DATABASE, self.directory / SURVIVING)
+                source, target = (closing(sqlite3.connect(path)) for path in paths)
+                with source as committed, target as copy:
+                    committed.backup(copy)
+            return result
+
+        database.commit = kept  # type: ignore[method-assign]
+
+    def lose_power(self) -> None:
+        """Take all commits back that were not durable. The worst for them: all the files' bytes are there."""
+        for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
+            (self.directory / name).unlink(missing_ok=True)
+        if (self.directory / SURVIVING).exists():
+            shutil.copyfile(self.directory / SURVIVING, self.directory / DATABASE)
+        self.was_rolled_back = True
+
+    def has_survived(self) -> bool:
+        try:
+            return self.tree.node(self.inode).parent is not None
+        except NotFound:
+            assert not self.survives
+            return False
 
     async def make(self) -> None:
+        self.bytes, self.kept, self.synced, self.was_rolled_back = bytearray(), b"", True, False
+        self.touched.clear()
         root = RemoteEntry(b"", Kind.FOLDER, Version(None, None, 0))
         await self.tree.observe(ROOT, FolderListing(root, ()), lambda inode: False)
         self.inode = (await self.tree.create(ROOT, b"file", 0o644, 0, 0)).inode
@@ -134,13 +174,23 @@ class Life:
         self.content = await self.store.open(self.inode, self.tree.node(self.inode).version)
         found = self.resolved()
         assert self.tree.node(self.inode).size == self.content.size
-        if self.unflushed:
+        if self.was_rolled_back:
+            self.check_rolled_back(found, unsafe)
+        elif self.unflushed:
             self.check_torn(found)
         else:
             assert found == self.kept
-        assert not (unsafe and self.synced and not self.unflushed)
+            assert not (unsafe and self.synced)
         self.bytes, self.touched, self.kept = bytearray(found), set(), found
-        self.unflushed = False
+        self.unflushed = self.was_rolled_back = False
+
+    def check_rolled_back(self, found: bytes, unsafe: bool) -> None:
+        if self.survives and not self.unflushed:
+            assert found == self.kept
+            assert not unsafe
+        version = self.content.version
+        if not self.content.is_dirty and version is not None:
+            assert found == self.versions[version.etag or ""], "other bytes pass for the cloud's"
 
     async def end(self, verb: str | None) -> None:
         self.unflushed = self.content.unflushed
@@ -156,7 +206,7 @@ class Life:
         for content in self.store._contents.values():
             if content.fd is not None:
                 os.close(content.fd)
-        self.boot += verb == "power"
+        self.boot += verb != "crash"
 
     # --- what is looked at ---
 
@@ -207,7 +257,7 @@ class Life:
             self.bytes.extend(bytes(offset - len(self.bytes)))
         self.bytes[offset : offset + count] = data
         self.touched.update(range(offset, offset + count))
-        self.synced = False
+        self.synced = self.survives = False
 
     async def truncate(self, size: int, _: int) -> None:
         if size == len(self.bytes):
@@ -216,7 +266,7 @@ class Life:
         del self.bytes[size:]
         self.bytes.extend(bytes(size - len(self.bytes)))
         self.acknowledged()
-        self.synced = False
+        self.synced = self.survives = False
 
     async def flush(self, _: int, __: int) -> None:
         await self.editor.flush(self.content)
@@ -225,7 +275,7 @@ class Life:
     async def sync(self, _: int, __: int) -> None:
         await self.editor.sync(self.content)
         self.acknowledged()
-        self.synced = True
+        self.synced = self.survives = True
 
     async def fetch(self, start: int, count: int) -> None:
         """The cloud's bytes arrive, as a flight that was under way for long brings them."""
@@ -312,7 +362,7 @@ class Life:
 
 VERBS = (
     *("write", "write", "write", "truncate", "flush", "sync", "fetch", "fetch", "save", "settle"),
-    *("upload", "chunk", "chunk", "fail", "discard", "reopen", "crash", "power"),
+    *("upload", "chunk", "chunk", "fail", "discard", "reopen", "crash", "power", "rollback"),
 )
 STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, LARGEST), st.integers(0, 40)), max_size=40)
 
@@ -331,6 +381,19 @@ STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, LARGEST), st.i
     steps=[
         *(("write", 0, 40), ("flush", 0, 0), ("upload", 0, 0), *[("chunk", 0, 0)] * 4, ("discard", 0, 0)),
         *(("write", 20, 5), ("sync", 0, 0), ("fetch", 0, 10), ("save", 0, 0), ("power", 0, 0)),
+    ]
+)
+@example(
+    steps=[
+        *(("write", 0, 40), ("flush", 0, 0), ("upload", 0, 0), *[("chunk", 0, 0)] * 4, ("discard", 0, 0)),
+        *(("write", 20, 5), ("sync", 0, 0), ("write", 30, 5), ("sync", 0, 0), ("rollback", 0, 0)),
+        *(("write", 0, 2), ("flush", 0, 0), ("fetch", 0, 40), ("rollback", 0, 0)),
+    ]
+)
+@example(
+    steps=[
+        *(("write", 0, 40), ("flush", 0, 0), ("upload", 0, 0), *[("chunk", 0, 0)] * 4, ("settle", 0, 0)),
+        *(("write", 10, 5), ("rollback", 0, 0), ("fetch", 0, 40)),
     ]
 )
 @example(
