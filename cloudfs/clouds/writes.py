@@ -13,6 +13,7 @@ import trio
 
 from cloudfs.clouds.base import Lane
 from cloudfs.clouds.bases import Bases
+from cloudfs.clouds.confirmations import Confirmations
 from cloudfs.clouds.http import Answer
 from cloudfs.clouds.locks import LASTS_S, Locks
 from cloudfs.clouds.moves import Moves
@@ -103,6 +104,7 @@ class Writes:
         self._moves = moves
         self._odd = odd
         self._taken = TakenNames(propfind)
+        self._confirmations = Confirmations(propfind)
         self._temporaries = temporaries
 
     async def create(self, path: RemotePath, upload: Upload) -> Version:
@@ -164,17 +166,18 @@ class Writes:
             return await self._put(path, upload, held)
 
     async def _put(self, path: RemotePath, upload: Upload, guard: Mapping[str, str]) -> Version:
-        async with self._site.http.request(
-            "PUT",
-            self._site.url(path),
-            lane=Lane.BULK,
-            expect=(200, 201, 204),
-            headers={**upload.headers(), **guard},
-            body=upload.pieces(),
-            meanings=NAME_MEANINGS,
-            patience_s=upload.size / _DIGEST_BYTES_S,
-        ) as answer:
-            version = upload.version(answer)
+        with self._confirmations.writing(path):
+            async with self._site.http.request(
+                "PUT",
+                self._site.url(path),
+                lane=Lane.BULK,
+                expect=(200, 201, 204),
+                headers={**upload.headers(), **guard},
+                body=upload.pieces(),
+                meanings=NAME_MEANINGS,
+                patience_s=upload.size / _DIGEST_BYTES_S,
+            ) as answer:
+                version = upload.version(answer)
         # A strong tag says that just these bytes are there (RFC 9110 section 9.3.4).
         return version if version.is_strong else await self._ask(path, upload)
 
@@ -198,7 +201,7 @@ class Writes:
 
     async def _ask(self, path: RemotePath, upload: Upload) -> Version:
         """What is there after a PUT that told no tag."""
-        found = (await self._propfind.stat(path)).version
+        found = await self._confirmations.version(path)
         if found.size != upload.size:
             raise ServerError(f"the server has {found.size} bytes of the {upload.size} sent")
         return found

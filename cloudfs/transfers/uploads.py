@@ -125,7 +125,8 @@ class Uploads:
         if self._settling.is_asked(inode):
             return False
         self._sendings[inode] = sending = _Sending(inode, self._tree.node(inode).size)
-        self._slots.total_tokens = 2 * max(1, self._cloud.max_connections)  # commits beside the requests
+        # Beside the requests others commit, or wait for each other's confirmations.
+        self._slots.total_tokens = 4 * max(1, self._cloud.max_connections)
         try:
             async with self._settling.asking(inode):
                 async for attempt in Patience(self._patience_s).attempts():
