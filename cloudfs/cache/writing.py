@@ -18,9 +18,9 @@ from cloudfs.model.ranges import RangeSet
 
 _DROP_AT_LEAST = 4 * 1024 * 1024  # a file that does not fit gives up its oldest bytes in such steps
 
-# What a file may hold to be read through a cache that is full of what may not go.
+# What a file may hold to be read through a cache that is full of what may not go: some read-ahead of the
+# kernel's, by more than one reader, is waited for at the same time.
 _LEAST_WINDOW = 16 * 1024 * 1024
-_LEAST_SHARE = 16
 
 
 class Writing:
@@ -85,7 +85,7 @@ class Writing:
             await self._eviction.free(count)
 
     def _must_wait(self, content: Content, start: int, stop: int) -> bool:
-        is_full = self._room(content) < stop - start
+        is_full = self._space.room(content.reserved) < stop - start
         return is_full or self._is_being_dropped(content, start, stop)
 
     def _put(self, content: Content, offset: int, data: bytes) -> None:
@@ -118,14 +118,14 @@ class Writing:
     async def _make_room(self, content: Content, count: int) -> None:
         async with self._making_room:
             await self._evict_for(count, content.reserved)
-            lacking = count - self._space.room(content.reserved)
+            lacking = count - self._room(content)
             if lacking > 0 and not content.reserved:
                 await self._drop_oldest(content, lacking)
             if self._room(content) < count:
                 raise LocalStorageFull("the cache, or its disk, is full and nothing in it may go")
 
     def _room(self, content: Content) -> int:
-        """Bytes that may come for a content at this moment.
+        """Bytes that may come for a content now that nothing else may go.
 
         What lacks of a dirty one has to come before that can be sent: for it, as for what programs write,
         the disk's room counts. What fills the cache and may not go (dirty, pinned, open) leaves to every
@@ -136,7 +136,7 @@ class Writing:
             return max(room, self._space.disk_room())
         if content.reserved:
             return room
-        window = min(_LEAST_WINDOW, self._space.size // _LEAST_SHARE) - content.held_bytes
+        window = min(_LEAST_WINDOW, self._space.size) - content.held_bytes
         return max(room, min(window, self._space.disk_room()))
 
     async def _clear(self, content: Content, count: int) -> None:
