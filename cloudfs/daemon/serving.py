@@ -23,6 +23,7 @@ from cloudfs.daemon.services import lone_errors, running
 from cloudfs.database.bridge import Database
 from cloudfs.database.faults import DatabaseDamaged, set_aside
 from cloudfs.database.settings import Settings
+from cloudfs.fuse.mountpoint import prepare
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
     _prepare_process()
     login = await trio.to_thread.run_sync(read_credentials, config)
     with claim(config.cache.path, config.mount.path):
+        # Before anything else speaks up: what can't be mounted is the one thing to say.
+        await trio.to_thread.run_sync(prepare, config.mount.path, abandon_on_cancel=True)
         async with AsyncExitStack() as stack:
             database = await _open_database(stack, config.cache.path / DATABASE_NAME)
             mount = Mount(config, login, database, mount_id=await _mount_id(Settings(database)))

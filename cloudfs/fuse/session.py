@@ -22,7 +22,7 @@ from cloudfs.events import Topic
 from cloudfs.fuse.callers import Caller
 from cloudfs.fuse.handles import Handles
 from cloudfs.fuse.invalidation import Invalidation
-from cloudfs.fuse.mountpoint import FSNAME, prepare, unmount
+from cloudfs.fuse.mountpoint import FSNAME, unmount
 from cloudfs.fuse.names import Names
 from cloudfs.fuse.open_files import OpenFiles, OpenPolicy
 from cloudfs.fuse.operations import Operations, Parts
@@ -140,10 +140,9 @@ class Session:
 
         Started once requests are answered. Returns when somebody unmounts (`unmount`, fusermount3(1),
         umount(8)); when cancelled, the mount is taken away under the programs that use it. Either way
-        nothing is mounted and every file is closed afterwards. MountFailed where it can't be mounted.
+        nothing is mounted and every file is closed afterwards. The mountpoint has been prepared
+        (`mountpoint.prepare`). MountFailed where it can't be mounted.
         """
-        mountpoint = self._options.mountpoint
-        await trio.to_thread.run_sync(prepare, mountpoint, abandon_on_cancel=True)
         self._mount()
         try:
             async with trio.open_nursery() as nursery:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import sys
 import time
 from functools import partial
 
-from tests.simulation.shrinking import Failure, failure_of
+from tests.simulation.playing import failure_in, quiet
 
 
 def main(first: int = 0, count: int = 1_000_000, length: int = 14) -> int:
     """The number of histories that failed; each is printed as soon as it is found."""
     began, failures = time.monotonic(), 0
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), _quiet) as pool:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), quiet) as pool:
         seeds = range(first, first + count)
-        for played, failure in enumerate(pool.imap_unordered(partial(_failure_of, length), seeds, 10), 1):
+        for played, failure in enumerate(pool.imap_unordered(partial(failure_in, length), seeds, 10), 1):
             if failure is not None:
                 failures += 1
                 print(f"\n{failure}", flush=True)
@@ -25,14 +24,6 @@ def main(first: int = 0, count: int = 1_000_000, length: int = 14) -> int:
                 rate = played / (time.monotonic() - began)
                 print(f"{played} histories, {failures} failed, {rate:.0f} a second", flush=True)
     return failures
-
-
-def _quiet() -> None:
-    logging.getLogger().addHandler(logging.NullHandler())
-
-
-def _failure_of(length: int, seed: int) -> Failure | None:
-    return failure_of(seed, length)
 
 
 if __name__ == "__main__":
