@@ -34,13 +34,16 @@ DAY_S = 24 * 3600
 
 @pytest.fixture
 def mount(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> Mount:
-    """Eight files in sync, with a brake that a few deletes meet."""
+    """Eight files in sync, with a brake that a few deletes meet.
+
+    Apache's lock database now and then makes a request wait for a second, so the timeout is longer.
+    """
     (apache.root / "docs").mkdir()
     for number in range(7):
         (apache.root / f"{number}.bin").write_bytes(OLD[number:])
     (apache.root / "docs" / "d.bin").write_bytes(OLD)
     sync = {"auto": False, "delete_brake": 3}
-    mount = mounts(proxy.url, cloud={"timeout": "1s"}, sync=sync)
+    mount = mounts(proxy.url, cloud={"timeout": "2s"}, sync=sync)
     mount.settle()
     return mount
 
@@ -141,7 +144,7 @@ def test_a_file_that_breaks_every_connection_holds_up_no_others(
     fault: Fault, apache: Apache, proxy: FaultProxy, mounts: Mounts
 ) -> None:
     """Also where more files wait than go up at once."""
-    mount = mounts(proxy.url, cloud={"timeout": "1s", "max_connections": 3}, sync={"auto": False})
+    mount = mounts(proxy.url, cloud={"timeout": "2s", "max_connections": 3}, sync={"auto": False})
     expected: dict[str, bytes | None] = {f"{number:02}.bin": NEW[number:] for number in range(40)}
     for name, data in expected.items():
         (mount.path / name).write_bytes(data or b"")

@@ -21,7 +21,6 @@ from tests.servers.faults import HangBody
 from tests.servers.proxy import FaultProxy
 
 MIB = 1024 * 1024
-NOWHERE = "http://127.0.0.1:9/"  # discard: nobody listens
 
 
 # --- where it can't be mounted ---
@@ -48,8 +47,10 @@ def _not_empty(mount: Mount) -> None:
         (_not_empty, "is not empty"),
     ],
 )
-def test_a_mountpoint_that_will_not_do(spoil: Callable[[Mount], None], said: str, mounts: Mounts) -> None:
-    mount = mounts(NOWHERE, start=False)
+def test_a_mountpoint_that_will_not_do(
+    spoil: Callable[[Mount], None], said: str, apache: Apache, mounts: Mounts
+) -> None:
+    mount = mounts(apache.url, start=False)  # within reach: nothing else is to be said
     spoil(mount)
     _refused(mount, said)
     assert not mount.is_mounted()

@@ -105,9 +105,11 @@ def test_content_survives_kill_9(apache: Apache, proxy: FaultProxy, mounts: Moun
     assert (mount.path / "docs/deep/leaf.bin").read_bytes() == PATTERN
 
 
-def test_changes_are_refused_but_pins_and_own_attributes_are_kept(apache: Apache, mounts: Mounts) -> None:
+def test_a_read_only_mount_refuses_changes_but_keeps_pins_and_own_attributes(
+    apache: Apache, mounts: Mounts
+) -> None:
     fill(apache.root)
-    mount = mounts(apache.url)
+    mount = mounts(apache.url, mount={"read_only": True})
     file = mount.path / "readme.txt"
     for change in (
         lambda: file.write_text("x"),

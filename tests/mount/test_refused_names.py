@@ -28,7 +28,7 @@ def mount(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> Mount:
         (apache.root / f"{number}.bin").write_bytes(OLD[number:])
     (apache.root / "docs" / "d.bin").write_bytes(OLD)
     sync = {"auto": False, "delete_brake": 3}
-    mount = mounts(proxy.url, cloud={"timeout": "1s"}, sync=sync)
+    mount = mounts(proxy.url, cloud={"timeout": "2s"}, sync=sync)
     mount.settle()
     return mount
 
