@@ -18,13 +18,16 @@ from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     AccessRefused,
     AlreadyExists,
+    CloudfsError,
     Locked,
     NameRefused,
+    NetworkUnavailable,
     NotAFolder,
     NotEmpty,
     NotFound,
     PreconditionFailed,
     TryAgain,
+    Unauthorized,
 )
 from cloudfs.model.node import Node, Place
 from cloudfs.sync.gate import Gate
@@ -99,6 +102,14 @@ class Operations:
                 return await self._take(operation, may_begin)
         except (_Gone, TryAgain):
             return False
+
+    async def is_reachable(self) -> bool:
+        """Whether the cloud answers anything at this moment, and lets us in."""
+        try:
+            await self._cloud.stat(b"")
+        except CloudfsError as error:
+            return not isinstance(error, NetworkUnavailable | Unauthorized)
+        return True
 
     async def _take(self, operation: Operation, may_begin: Callable[[], bool]) -> bool:
         match operation:

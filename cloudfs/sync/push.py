@@ -1,7 +1,8 @@
 """Carrying out a plan: every step as soon as those before it succeeded, several at a time.
 
 One entry's trouble holds up nothing but what needs it: its failure is noted on it, with the time of its
-next try, and the rest goes on. A network that is gone ends the whole at once.
+next try, and the rest goes on. So does a connection that breaks, for as long as the cloud answers anything
+else. A network that is gone ends the whole at once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _DOUBLINGS = 10  # more than the longest wait needs
 
 # The cloud is not as it was when the plan was made: it is looked at again before anything counts.
 _SURPRISES = (AlreadyExists, ContentNotFound, NotAFolder, NotFound, PreconditionFailed, VersionChanged)
-# Nothing else would come through either.
+# Nothing else may come through either.
 _HOPELESS = (NetworkUnavailable, Unauthorized)
 
 
@@ -105,12 +106,19 @@ class Push:
     async def do(self, operation: Operation, may_begin: Callable[[], bool]) -> bool:
         return await self._operations.carry_out(operation, may_begin=may_begin)
 
-    async def note(self, operation: Operation, error: CloudfsError) -> None:
-        """Note a failure on the entry. A network that is gone is no reason to wait once it is back."""
+    async def is_hopeless(self, error: CloudfsError) -> bool:
+        """Whether what failed for this would fail for everything else at this moment: the cloud is asked."""
+        if isinstance(error, NetworkUnavailable):
+            return not await self._operations.is_reachable()
+        return isinstance(error, Unauthorized)
+
+    async def note(self, operation: Operation, error: CloudfsError, *, waits: bool = True) -> None:
+        """Note a failure on the entry. waits: automatic syncs let it rest; not where it was not its own."""
         name = error.sync_error.name if error.sync_error is not ErrorType.NO_ERROR else "UNKNOWN_ERROR"
         try:
             tries = self._tree.node(operation.inode).tries
-            await self._tree.note_failure(operation.inode, name, error.reason, self._next_try(tries, error))
+            next_try_ms = self._next_try(tries, error) if waits else None
+            await self._tree.note_failure(operation.inode, name, error.reason, next_try_ms)
         except NotFound:
             return  # it is gone, and its failure with it
 
@@ -128,9 +136,7 @@ class Push:
         except NotFound:
             return 0
 
-    def _next_try(self, tries: int, error: CloudfsError) -> int | None:
-        if isinstance(error, _HOPELESS):
-            return None
+    def _next_try(self, tries: int, error: CloudfsError) -> int:
         wait_s = min(_FIRST_WAIT_S * 2 ** min(tries, _DOUBLINGS), _LONGEST_WAIT_S)
         return self._now_ms() + int(max(wait_s, error.retry_after or 0) * 1000)
 
@@ -159,6 +165,7 @@ class _Execution:
         self._given_up = [False] * len(plan.steps)
         self._open = len(plan.steps)
         self._too_large = math.inf
+        self._asking = trio.Lock()  # whether the cloud answers, one for all that lost touch
         for number, step in enumerate(plan.steps):
             for before in step.after:
                 self._next[before].append(number)
@@ -226,15 +233,24 @@ class _Execution:
 
     async def _met(self, operation: Operation, error: CloudfsError) -> None:
         if isinstance(error, _HOPELESS):
-            if self._outcome.ended_by is None:
-                self._outcome.ended_by = error
-                await self._push.note(operation, error)
+            await self._lost_touch(operation, error)
         elif isinstance(error, _SURPRISES) and self._patient_with(operation.inode):
             log.info("inode %d is planned anew: %s", operation.inode, error.reason)
             self._outcome.surprised[operation.inode] = error
             self._outcome.doubtful |= _folders(operation)
         else:
             await self._failed(operation, error)
+
+    async def _lost_touch(self, operation: Operation, error: CloudfsError) -> None:
+        """A connection broke, or somebody is no longer let in: is it this operation's own trouble?"""
+        async with self._asking:
+            if self._outcome.ended_by is not None:
+                return
+            if not await self._push.is_hopeless(error):
+                await self._failed(operation, error)
+                return
+            self._outcome.ended_by = error
+        await self._push.note(operation, error, waits=False)
 
     def _check_room(self, operation: Operation) -> None:
         """What is no smaller than a file that found the cloud full is not even sent."""

@@ -401,13 +401,31 @@ async def test_a_network_that_is_gone_ends_the_push_at_once_without_waits(tmp_pa
         await it.sync()
         for i in range(300):
             await it.save(b"%d" % i, b"x")
-        it.cloud.fail("write", NetworkUnavailable("cut"), times=None)
+        for method in ("write", "stat"):
+            it.cloud.fail(method, NetworkUnavailable("cut"), times=None)
         with trio.fail_after(5):
             assert await it.sync() == failed(ErrorType.NETWORK_UNAVAILABLE)
         assert all(it.node(b"%d" % i).next_try_ms is None for i in range(300))
         it.cloud.heal()
         assert await it.sync() == DONE
         assert len(it.cloud.paths()) == 300
+        it.settled()
+
+
+async def test_a_file_that_breaks_every_connection_is_its_own_trouble(tmp_path: Path) -> None:
+    async with syncing(tmp_path, timeout_s=0.3) as it:
+        await it.sync()
+        for i in range(100):
+            await it.save(b"%d" % i, b"x")
+        it.cloud.fail("write", NetworkUnavailable("cut"), path=b"7", times=None)
+        assert await it.sync() == failed(ErrorType.NETWORK_UNAVAILABLE)
+        assert len(it.cloud.paths()) == 99
+        bad = it.node(b"7")
+        assert (bad.error, bad.error_reason) == ("NETWORK_UNAVAILABLE", "cut")
+        assert bad.next_try_ms is not None, "it lets the others go first"
+        it.cloud.heal()
+        await it.tree.clear_waits()
+        assert await it.sync() == DONE
         it.settled()
 
 
