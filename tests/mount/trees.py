@@ -21,6 +21,9 @@ CONFLICT = re.compile(
 )
 
 
+BODY_IN_PROGRESS = ".davfs.tmp"  # under such names Apache has the bodies of PUTs under way
+
+
 def tree(top: Path) -> dict[str, bytes | None]:
     """Everything below a folder, read by system calls alone."""
     found: dict[str, bytes | None] = {}
@@ -29,7 +32,8 @@ def tree(top: Path) -> dict[str, bytes | None]:
             folders.remove(PROPERTIES)
         at = Path(folder).relative_to(top)
         found.update({str(at / name): None for name in folders})
-        found.update({str(at / name): (Path(folder) / name).read_bytes() for name in files})
+        whole = [name for name in files if not name.startswith(BODY_IN_PROGRESS)]
+        found.update({str(at / name): (Path(folder) / name).read_bytes() for name in whole})
     return found
 
 

@@ -610,10 +610,10 @@ async def test_winding_down_begins_none_of_the_uploads_that_wait_for_their_turn(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(it.sync)
             await _until(it.asked, "write", 1)
-            assert len(it.uploads.running()) <= 4
+            assert len(it.uploads.running()) <= 8
             it.engine.wind_down(Scope.FILES)
         it.cloud.latency_s = 0
-        assert len(it.cloud.paths()) == len(it.asked("write")) <= 4
+        assert len(it.cloud.paths()) == len(it.asked("write")) <= 8
         assert await it.sync() == DONE
         assert len(it.cloud.paths()) == 50
 
