@@ -69,23 +69,29 @@ class Encounter:
     async def meet(self, found: Iterable[Met], *, parallel: int) -> list[CloudfsError]:
         """Decide about entries that both sides changed, and carry it out; returns what kept some from it.
 
-        These are contested still, and found again by the next listing of their folders.
+        These are contested still, and found again by the next listing of their folders. An entry that comes
+        up twice is decided about once, for what it was: a folder can be listed twice in a round.
         """
         failures: list[CloudfsError] = []
         limiter = trio.CapacityLimiter(parallel)
 
-        async def settle(met: Met) -> None:
+        async def settle(of_one: list[Met]) -> None:
             async with limiter:
-                try:
-                    await self._meet(met)
-                except (NotFound, TryAgain) as error:
-                    log.debug("inode %d is left to the next round: %s", met.node.inode, error.reason)
-                except CloudfsError as error:
-                    failures.append(error)
+                for met in of_one:
+                    try:
+                        await self._meet(met)
+                    except (NotFound, TryAgain) as error:
+                        log.debug("inode %d is left to the next round: %s", met.node.inode, error.reason)
+                    except CloudfsError as error:
+                        log.info("inode %d can't be met now: %s", met.node.inode, error.reason)
+                        failures.append(error)
 
+        by_inode: dict[int, list[Met]] = {}
+        for met in found:
+            by_inode.setdefault(met.node.inode, []).append(met)
         async with trio.open_nursery() as nursery:
-            for met in found:
-                nursery.start_soon(settle, met)
+            for of_one in by_inode.values():
+                nursery.start_soon(settle, of_one)
         return failures
 
     async def bring_back(self, inode: int, entry: RemoteEntry | None) -> bool:

@@ -159,6 +159,20 @@ async def test_a_folder_here_and_a_file_there_of_one_name(tmp_path: Path) -> Non
         it.settled()
 
 
+async def test_a_quarrel_in_the_root_and_a_folder_that_the_cloud_lost(tmp_path: Path) -> None:
+    """The lost folder has the root listed again, so that the quarrel comes up twice in one round."""
+    async with syncing(tmp_path) as it:
+        it.cloud.put(b"gone/x", b"x")
+        await it.sync()
+        await it.mkdir(b"a")
+        await it.save(b"a/x", b"ours")
+        it.cloud.put(b"a", b"theirs")
+        it.cloud.remove(b"gone")
+        assert await it.sync() == DONE
+        assert it.cloud.paths() == {b"a": b"theirs", b"a" + CONFLICT: None, b"a" + CONFLICT + b"/x": b"ours"}
+        it.settled()
+
+
 async def test_a_move_to_a_name_that_the_cloud_gave_away_steps_aside(tmp_path: Path) -> None:
     async with syncing(tmp_path) as it:
         it.cloud.put(b"a", b"content of a")
