@@ -422,8 +422,8 @@ def test_every_change_is_sent_held_blocked_or_not_ready(
     assert all(change.inode in told for change in local.changes())
     deletes = [op for op in operations(plan) if isinstance(op, Delete)]
     assert len(deletes) <= max(brake, 0)
-    for number, step in enumerate(plan.steps):
-        assert all(before < number for before in step.after)
+    for number, planned in enumerate(plan.steps):
+        assert all(before < number for before in planned.after)
 
 
 def _parks(operation: Operation) -> bool:
