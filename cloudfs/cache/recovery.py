@@ -44,6 +44,8 @@ class Recovery:
     async def settle(self) -> list[int]:
         """Let rows, entries and cache files agree; nothing else may use them yet.
 
+        Where no row is left, as the database was lost, the sweep comes first: who mounts is told of what it
+        recovered.
         Returns the inodes whose dirty content the machine may have lost a part of, as it went down before
         the bytes were synced. Raises LocalIOError, LocalStorageFull.
         """
@@ -65,6 +67,8 @@ class Recovery:
                 found.append(recovered)
         if found or missing:
             await self._rows.recover(found, missing, time.time_ns())
+        if not self._rows.totals().files:
+            await self.sweep(lambda: ())
         return [row.inode for row, _ in kept if not row.durable and row.boot_id != self._boot_id]
 
     async def sweep(self, in_use: Callable[[], Collection[str]]) -> None:

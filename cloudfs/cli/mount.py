@@ -15,6 +15,7 @@ from cloudfs.cli.logs import log_file, logging_to
 from cloudfs.cli.output import printable
 from cloudfs.config import ConfigError, MountConfig, load, located, parse_options, require_supported
 from cloudfs.config.paths import xdg_directory
+from cloudfs.database.faults import put_aside
 from cloudfs.model.errors import CloudfsError
 
 
@@ -34,7 +35,11 @@ def run(arguments: argparse.Namespace) -> Exit:
     command = ["mount", "--foreground", "--config", str(file)]
     command += [part for option in arguments.options for part in ("-o", option)]
     command += ["--", str(mountpoint)] if mountpoint else []
+    damaged_before = put_aside(config.cache.path)
     start_daemon(command, log_file(config.name))
+    for path in put_aside(config.cache.path) - damaged_before:
+        words = "the database was damaged; it is built anew from the cloud, and kept as"
+        print(f"cloudfs: {words} {printable(str(path))}", file=sys.stderr)
     if folder := recovered(config.cache.path):
         print(f"cloudfs: files that lost their names are in {printable(str(folder))}", file=sys.stderr)
     return Exit.DONE

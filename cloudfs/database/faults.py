@@ -50,3 +50,10 @@ def set_aside(path: Path) -> Path:
         if source.exists():
             os.rename(source, aside.with_name(aside.name + suffix))
     return aside
+
+
+def put_aside(directory: Path) -> frozenset[Path]:
+    """The damaged databases that `set_aside` has kept in a directory so far."""
+    return frozenset(
+        path for path in directory.glob("*.damaged-*") if not path.name.endswith(("-wal", "-shm"))
+    )

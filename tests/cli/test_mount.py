@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -200,6 +200,27 @@ def test_a_mount_names_the_files_that_lost_their_names(
     (cache / "recovered" / "report.odt-1").write_text("mine")
     assert run("mount", "-o", f"cache.path={cache}") == 0
     assert capsys.readouterr().err == f"cloudfs: files that lost their names are in {cache}/recovered\n"
+
+
+def test_a_mount_says_that_the_database_was_damaged(
+    run: Run,
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "cloudfs.db.damaged-1").write_text("told at that time")
+
+    def start(arguments: Sequence[str], log: Path) -> None:
+        for name in ("cloudfs.db", "cloudfs.db.damaged-2", "cloudfs.db.damaged-2-wal"):
+            (cache / name).touch()
+
+    monkeypatch.setattr("cloudfs.cli.mount.start_daemon", start)
+    assert run("mount", "-o", f"cache.path={cache}") == 0
+    words = "the database was damaged; it is built anew from the cloud, and kept as"
+    assert capsys.readouterr().err == f"cloudfs: {words} {cache}/cloudfs.db.damaged-2\n"
 
 
 def test_a_large_log_is_put_aside(tmp_path: Path) -> None:

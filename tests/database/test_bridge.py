@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from cloudfs.database.bridge import Database, Work
-from cloudfs.database.faults import DatabaseDamaged, DatabaseTooNew, set_aside
+from cloudfs.database.faults import DatabaseDamaged, DatabaseTooNew, put_aside, set_aside
 from cloudfs.database.schema import MIGRATIONS
 from cloudfs.model.errors import LocalIOError, LocalStorageFull
 
@@ -265,8 +265,10 @@ async def test_a_damaged_file_is_told_and_can_be_set_aside(path: Path, damage: o
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DatabaseDamaged):
         await open_and_close(path)
+    assert put_aside(path.parent) == frozenset()
     aside = set_aside(path)
     assert aside.exists()
+    assert put_aside(path.parent) == {aside}
     left = {each.name for each in path.parent.iterdir() if not each.name.startswith(aside.name)}
     assert left <= {path.name + "-reserve"}
     await open_and_close(path)
