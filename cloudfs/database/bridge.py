@@ -42,47 +42,55 @@ _BUSY_TIMEOUT_S = 10.0
 _LOG_LIMIT_BYTES = 64 * 1024 * 1024  # what the write-ahead log is cut back to after a checkpoint
 
 
-class _Future:
-    """The asyncio future, and its loop, that aiosqlite's thread answers to: here it resumes a trio task."""
+class _Result(Generic[T]):
+    """What comes of a call into another thread, for the one task that waits for it."""
 
     def __init__(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
         self._waiter: trio.lowlevel.Task | None = None
-        self._result: outcome.Outcome[Any] | None = None
+        self._outcome: outcome.Outcome[T] | None = None
+
+    def done(self) -> bool:
+        return self._outcome is not None
+
+    def settle(self, result: outcome.Outcome[T]) -> None:
+        """In the trio thread: the waiter goes on in the next step."""
+        self._outcome = result
+        if self._waiter is not None:
+            trio.lowlevel.reschedule(self._waiter)
+
+    async def wait(self) -> T:
+        """A statement in another thread cannot be called back, so a cancel waits for it."""
+        if self._outcome is None:
+            self._waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        assert self._outcome is not None
+        return self._outcome.unwrap()
+
+
+class _Future(_Result[Any]):
+    """The asyncio future, and its loop, that aiosqlite's thread answers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._token = trio.lowlevel.current_trio_token()
 
     def get_loop(self) -> _Future:
         return self
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
         try:
-            self._token.run_sync_soon(partial(function, *args))
+            self._token.run_sync_soon(function, *args)
         except trio.RunFinishedError:
             return  # a connection that was dropped unclosed: nobody waits for its end
 
-    def done(self) -> bool:
-        return self._result is not None
-
     def set_result(self, value: object) -> None:
-        self._resolve(outcome.Value(value))
+        self.settle(outcome.Value(value))
 
     def set_exception(self, error: BaseException) -> None:
-        self._resolve(outcome.Error(error))
-
-    def _resolve(self, result: outcome.Outcome[Any]) -> None:
-        self._result = result
-        if self._waiter is not None:
-            trio.lowlevel.reschedule(self._waiter)
+        self.settle(outcome.Error(error))
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> Any:
-        if self._result is None:
-            self._waiter = trio.lowlevel.current_task()
-            # A statement in another thread cannot be called back, so a cancel waits for it.
-            await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
-        assert self._result is not None
-        return self._result.unwrap()
+        return self.wait().__await__()
 
 
 # All that aiosqlite 0.22.1 takes from asyncio at run time is `get_event_loop().create_future()`.
@@ -91,18 +99,31 @@ aiosqlite.core.asyncio = SimpleNamespace(  # type: ignore[attr-defined, assignme
 )
 
 
-class _Request(Generic[T]):
-    """One caller's work, and the way its outcome comes back."""
+class _Request(_Result[T]):
+    """One caller's work."""
 
     def __init__(self, work: Work[T], durable: bool) -> None:
+        super().__init__()
         self.work = work
         self.durable = durable
-        self.done = trio.Event()
-        self.result: outcome.Outcome[T] | None = None
 
-    def settle(self, result: outcome.Outcome[T]) -> None:
-        self.result = result
-        self.done.set()
+
+class _Group(_Future):
+    """Works that share a transaction: all are settled in the step in which the thread's answer comes."""
+
+    def __init__(self, requests: Sequence[_Request[Any]], ended: Callable[[_Group], None]) -> None:
+        super().__init__()
+        self.requests = requests
+        self._ended = ended
+
+    def settle(self, result: outcome.Outcome[Any]) -> None:
+        """By the outcomes of all works, or by what ended the whole transaction."""
+        is_lost = isinstance(result, outcome.Error)
+        outcomes = [result] * len(self.requests) if is_lost else result.unwrap()
+        for request, its in zip(self.requests, outcomes, strict=True):
+            request.settle(its)
+        self._ended(self)
+        super().settle(outcome.Value(None))
 
 
 class Database:
@@ -112,7 +133,8 @@ class Database:
         self._path = path
         self._reserve = Reserve(path)
         self._queue: list[_Request[Any]] = []
-        self._queued = trio.Event()
+        self._running: _Group | None = None
+        self._writer: aiosqlite.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._is_durable = False  # whether all that was committed survives power loss
 
@@ -131,7 +153,7 @@ class Database:
         try:
             await self._prepare(writer)
             task_status.started()
-            await self._serve(writer)
+            await trio.sleep_forever()
         finally:
             await self._close(writer)
 
@@ -149,12 +171,10 @@ class Database:
         self._opened()
         request = _Request(work, durable)
         self._queue.append(request)
-        self._queued.set()
-        with trio.CancelScope(shield=True):
-            await request.done.wait()
-        assert request.result is not None
+        if self._running is None:
+            self._begin_group()
         try:
-            return request.result.unwrap()
+            return await request.wait()
         except sqlite3.Error as error:
             raise translated(error) from error
 
@@ -181,6 +201,7 @@ class Database:
     async def _prepare(self, writer: aiosqlite.Connection) -> None:
         try:
             await _in_thread(writer, partial(_set_up, path=self._path, reserve=self._reserve))
+            self._writer = writer
             self._reader = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=ro",
                 uri=True,
@@ -191,28 +212,26 @@ class Database:
         except sqlite3.Error as error:
             raise translated(error) from error
 
-    async def _serve(self, writer: aiosqlite.Connection) -> None:
-        while True:
-            await self._queued.wait()
-            await self._commit_group(writer)
-
-    async def _commit_group(self, writer: aiosqlite.Connection) -> None:
-        group = self._queue[:_GROUP_LIMIT]
+    def _begin_group(self) -> None:
+        """Send what waits to the thread at once, from whoever came: each task in between costs a step."""
+        assert self._writer is not None
+        group = self._running = _Group(self._queue[:_GROUP_LIMIT], self._end_group)
         del self._queue[:_GROUP_LIMIT]
-        if not self._queue:
-            self._queued = trio.Event()
-        with trio.CancelScope(shield=True):
-            results = await _in_thread(writer, partial(_run_reserved, group=group, reserve=self._reserve))
+        run = partial(_run_reserved, self._writer._conn, group.requests, self._reserve)
+        cast(Any, self._writer._tx).put_nowait((group, run))  # what its _execute does, but for the wait
+
+    def _end_group(self, group: _Group) -> None:
         # A durable commit syncs the whole log, hence what came before it too.
-        self._is_durable = any(request.durable for request in group)
-        for request, result in zip(group, results, strict=True):
-            request.settle(result)
+        self._is_durable = any(request.durable for request in group.requests)
+        self._running = None
+        if self._queue:
+            self._begin_group()
 
     async def _close(self, writer: aiosqlite.Connection) -> None:
         reader, self._reader = self._reader, None  # from here on nothing is accepted
         with trio.CancelScope(shield=True):
-            while self._queue:
-                await self._commit_group(writer)
+            while self._running is not None:
+                await self._running.wait()
             # The writer last: the last connection merges the log into the file and deletes it.
             if reader is not None:
                 reader.close()

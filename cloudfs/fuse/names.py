@@ -59,6 +59,8 @@ class Names:
         folder = self._tree.node(parent)
         if name in (b".", b".."):  # asked for by an NFS server that has only the number
             return folder if name == b"." else self._tree.node(folder.parent or ROOT)
+        if folder.listing is Listing.WHOLE:  # known at the moment at which the name was not there
+            return None
         await self.know(parent, pid)
         return self._tree.child(parent, name)
 
