@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 import trio
 
@@ -128,7 +129,7 @@ class Writes:
             tag = await self._bases.tag(path, base) if self._site.capabilities.conditional_writes else None
             if tag is None:
                 return await self._put_locked(path, upload, base)
-            return await self._put_tagged(path, upload, tag)
+            return await self._put_tagged(path, upload, tag, base)
         except AlreadyExists as error:
             raise PreconditionFailed("a folder is there in the cloud", status=error.status) from error
         except NotFound as error:
@@ -149,9 +150,9 @@ class Writes:
 
     # --- PUT ---
 
-    async def _put_tagged(self, path: RemotePath, upload: Upload, tag: str) -> Version:
+    async def _put_tagged(self, path: RemotePath, upload: Upload, tag: str, base: Version) -> Version:
         try:
-            return await self._put(path, self._watched(path, upload, tag), {"If-Match": tag})
+            return await self._put(path, self._watched(path, upload, tag), {"If-Match": tag}, base)
         except PreconditionFailed:
             if await self._bases.is_still(path, tag):
                 # Its If-Match is of no use, and the body is spent: the next try goes another way.
@@ -163,9 +164,11 @@ class Writes:
         lasts_s = LASTS_S + upload.size // _SLOW_BYTES_S
         async with self._locks.hold(path, lasts_s=lasts_s) as held:
             await self._bases.compare(path, base)
-            return await self._put(path, upload, held)
+            return await self._put(path, upload, held, base)
 
-    async def _put(self, path: RemotePath, upload: Upload, guard: Mapping[str, str]) -> Version:
+    async def _put(
+        self, path: RemotePath, upload: Upload, guard: Mapping[str, str], base: Version | None = None
+    ) -> Version:
         with self._confirmations.writing(path):
             async with self._site.http.request(
                 "PUT",
@@ -178,6 +181,13 @@ class Writes:
                 patience_s=upload.size / _DIGEST_BYTES_S,
             ) as answer:
                 version = upload.version(answer)
+        # A 200 may be somebody else's: a page of a proxy that asks for a login. Only the cloud's own word
+        # tells, and where it has just what it had, nothing was stored.
+        if answer.status == HTTPStatus.OK:
+            found = await self._ask(path, upload)
+            if base is not None and found.is_same_as(base):
+                raise ServerError("the server answered 200 to PUT, and has what it had before")
+            return found
         # A strong tag says that just these bytes are there (RFC 9110 section 9.3.4).
         return version if version.is_strong else await self._ask(path, upload)
 
@@ -201,7 +211,12 @@ class Writes:
 
     async def _ask(self, path: RemotePath, upload: Upload) -> Version:
         """What is there after a PUT that told no tag."""
-        found = await self._confirmations.version(path)
+        try:
+            found = await self._confirmations.version(path)
+        except NotFound as error:
+            raise ServerError(
+                "the server took the file, and does not show it", status=error.status
+            ) from error
         if found.size != upload.size:
             raise ServerError(f"the server has {found.size} bytes of the {upload.size} sent")
         return found

@@ -82,6 +82,30 @@ async def test_without_a_tag_the_version_is_asked_for(
             await cloud.write(b"f", pieces(b"abcdef"), 6, None)
 
 
+@pytest.mark.parametrize("etag", ['"of the page"', None])
+async def test_a_login_page_in_place_of_the_answer_stores_nothing(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav, etag: str | None
+) -> None:
+    there = {"/old": multistatus(resource("/old", file_properties()))}
+    headers = {} if etag is None else {"ETag": etag}
+
+    def script(request: SeenRequest) -> bytes:
+        if request.method == "PUT":
+            return response(200, b"<html>Please log in</html>", Content_Type="text/html", **headers)
+        return there.get(request.target, response(404))
+
+    server = await open_scripted(script)
+    cloud = await open_webdav(server.url, known=KNOWN)
+    with pytest.raises(ServerError, match="does not show it"):
+        await cloud.write(b"new", pieces(b"abcde"), 5, None)
+    with pytest.raises(ServerError, match="what it had before"):
+        await cloud.write(b"old", pieces(b"abcde"), 5, BASE)
+    there["/old"] = multistatus(
+        resource("/old", file_properties({"getcontentlength": "5", "getetag": '"six"'}))
+    )
+    assert await cloud.write(b"old", pieces(b"abcde"), 5, BASE) == Version('"six"', None, 5)
+
+
 async def test_folders_are_named_as_such(open_scripted: OpenScripted, open_webdav: OpenWebDav) -> None:
     server = await open_scripted(lambda _: response(201))
     cloud = await open_webdav(server.url, known=KNOWN)
