@@ -182,10 +182,10 @@ class Writes:
             ) as answer:
                 version = upload.version(answer)
         # A 200 may be somebody else's: a page of a proxy that asks for a login. Only the cloud's own word
-        # tells, and where it has just what it had, nothing was stored.
+        # tells, and where it has just what it had, nothing was stored (or just the same: it knows the tag).
         if answer.status == HTTPStatus.OK:
             found = await self._ask(path, upload)
-            if base is not None and found.is_same_as(base):
+            if base is not None and found.is_same_as(base) and version.etag != found.etag:
                 raise ServerError("the server answered 200 to PUT, and has what it had before")
             return found
         # A strong tag says that just these bytes are there (RFC 9110 section 9.3.4).

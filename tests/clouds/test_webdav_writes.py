@@ -106,6 +106,19 @@ async def test_a_login_page_in_place_of_the_answer_stores_nothing(
     assert await cloud.write(b"old", pieces(b"abcde"), 5, BASE) == Version('"six"', None, 5)
 
 
+async def test_the_same_bytes_may_have_the_same_tag(
+    open_scripted: OpenScripted, open_webdav: OpenWebDav
+) -> None:
+    def script(request: SeenRequest) -> bytes:
+        if request.method == "PUT":
+            return response(200, ETag='"five"')
+        return multistatus(resource("/f", file_properties()))
+
+    server = await open_scripted(script)
+    cloud = await open_webdav(server.url, known=KNOWN)
+    assert await cloud.write(b"f", pieces(b"abcde"), 5, BASE) == BASE
+
+
 async def test_folders_are_named_as_such(open_scripted: OpenScripted, open_webdav: OpenWebDav) -> None:
     server = await open_scripted(lambda _: response(201))
     cloud = await open_webdav(server.url, known=KNOWN)
