@@ -80,11 +80,11 @@ class Eviction:
             raise TryAgain("the file has changes that are not in the cloud yet")
         await self.forget(inode)
 
-    async def forget(self, inode: int) -> None:
-        """Take away a content that nobody uses, whatever it is: its entry is gone."""
-        row = self._rows.load(inode)
-        if row is not None:
-            await self.remove([_shell(row)], freed=row.held_bytes)
+    async def forget(self, *inodes: int) -> None:
+        """Take away contents that nobody uses, whatever they are: their entries are gone."""
+        rows = [row for inode in inodes if (row := self._rows.load(inode)) is not None]
+        if rows:
+            await self.remove([_shell(row) for row in rows], freed=sum(row.held_bytes for row in rows))
 
     async def over(self, inode: int) -> None:
         """Return once the eviction of an inode has ended."""

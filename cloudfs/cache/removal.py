@@ -40,9 +40,12 @@ class Removal:
         """See Store.discard."""
         await self._take_away(inode, self._eviction.discard, _refuse_changed)
 
-    async def forget(self, inode: int) -> None:
+    async def forget(self, *inodes: int) -> None:
         """See Store.forget."""
-        await self._take_away(inode, self._eviction.forget, lambda content: None)
+        in_memory = [inode for inode in inodes if inode in self._residents]
+        await self._eviction.forget(*(inode for inode in inodes if inode not in self._residents))
+        for inode in in_memory:
+            await self._take_away(inode, self._eviction.forget, lambda content: None)
 
     async def _take_away(
         self, inode: int, remove: Callable[[int], Awaitable[None]], check: Callable[[Content], None]

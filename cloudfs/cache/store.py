@@ -278,12 +278,12 @@ class Store:
             await self._removal.discard(inode)
 
     async def forget(self, *inodes: int) -> None:
-        """Drop what is held of files whose entries are gone, whatever it is; row first, then the file.
+        """Drop what is held of files whose entries are gone, whatever it is; rows first, then the files.
 
-        Programs that have one open keep their content, detached. Raises LocalStorageFull, LocalIOError.
+        What is not in memory goes together, from this very step on. Programs that have one open keep their
+        content, detached. Raises LocalStorageFull, LocalIOError.
         """
-        for inode in inodes:
-            await self._removal.forget(inode)
+        await self._removal.forget(*inodes)
 
     # --- what the cloud is to get ---
 

@@ -8,7 +8,6 @@ nursery. A request starts no task.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +27,13 @@ from cloudfs.fuse.open_files import OpenFiles, OpenPolicy
 from cloudfs.fuse.operations import Operations, Parts
 from cloudfs.fuse.page_cache import PageCache
 from cloudfs.fuse.tuning import raise_limits
+from cloudfs.fuse.unused import Unused
 from cloudfs.fuse.waits import NetworkWaits
 from cloudfs.fuse.watchers import Watchers
 from cloudfs.fuse.writable_operations import WritableOperations
 from cloudfs.fuse.writing import Writing
 from cloudfs.fuse.xattrs import Attributes, Facts
-from cloudfs.model.errors import CloudfsError, MountFailed, NotFound
+from cloudfs.model.errors import MountFailed
 from cloudfs.transfers.editing import Editor
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
@@ -48,7 +48,6 @@ _MIN_TASKS = 8
 # Tasks that are never given to waiters, so that lookups and cached reads stay answered.
 _RESERVED_TASKS = 64
 _CLOSE_S = 5.0
-_LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Session:
         self._tree = tree
         self._store = store
         self._is_mounted = False
-        self._unused_in, self._unused_out = trio.open_memory_channel[int](math.inf)
+        self._unused = Unused(tree, store)
         pages = PageCache()
         watchers = Watchers(options.mountpoint)
         self._handles = Handles()
@@ -112,7 +111,7 @@ class Session:
             pages=pages,
             watchers=watchers,
             quota=quota,
-            unused=self._unused_in.send_nowait,
+            unused=self._unused.note,
         )
         if options.read_only:
             self._operations = Operations(parts)
@@ -147,7 +146,7 @@ class Session:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._invalidation.run)
-                nursery.start_soon(self._drop_unused)
+                nursery.start_soon(self._unused.run)
                 nursery.start_soon(self._greet, task_status)
                 await pyfuse3.main(_MIN_TASKS, _MAX_TASKS)
                 nursery.cancel_scope.cancel()
@@ -182,19 +181,3 @@ class Session:
         await trio.to_thread.run_sync(raise_limits, self._options.mountpoint, abandon_on_cancel=True)
         self._is_mounted = True
         task_status.started()
-
-    async def _drop_unused(self) -> None:
-        """Take away what lost its name and its last user. What fails is taken away at the next start."""
-        async for inode in self._unused_out:
-            if self._store.is_in_use(inode):  # a download of it is about to end
-                self._unused_in.send_nowait(inode)
-                await trio.sleep(_LOOK_AGAIN_S)
-                continue
-            try:
-                if self._tree.node(inode).parent is None:  # a sync may have brought it back
-                    await self._store.forget(inode)
-                    await self._tree.forget_unlinked(inode)
-            except NotFound:
-                continue
-            except CloudfsError as error:
-                _log.warning("inode %d is kept until the next mount: %s", inode, error.reason)

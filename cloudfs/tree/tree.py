@@ -18,8 +18,8 @@ from cloudfs.database.entry_changes import EntryChanges
 from cloudfs.database.settings import Settings
 from cloudfs.events import Topic
 from cloudfs.model.enums import Scope
-from cloudfs.model.errors import InvalidParameter, NotFound
-from cloudfs.model.node import ROOT
+from cloudfs.model.errors import InvalidParameter
+from cloudfs.model.node import ROOT, Node
 from cloudfs.tree import transactions
 from cloudfs.tree.changes import TreeChange
 from cloudfs.tree.local_tree import nothing
@@ -80,18 +80,20 @@ class Tree(ObservingTree):
             await self._database.commit(partial(transactions.settle_gallery, gallery=self._gallery))
             await self._settings.set(_GALLERY_SETTING, gallery)
 
-    async def forget_unlinked(self, inode: int) -> None:
-        """The last user of an inode is gone: if nothing else needs it, its row goes.
+    async def forget_unlinked(self, *inodes: int) -> None:
+        """The last users of these inodes are gone: rows that nothing else needs go, in one commit.
 
         Nothing happens to what is linked, to a tombstone, and to what is being sent.
         """
-        try:
-            node = self.node(inode)
-        except NotFound:
-            return
-        if node.parent is None and node.home is None and inode != ROOT and not self.is_sending(inode):
+        nodes = [node for inode in inodes if (node := self._node_of_row(inode)) is not None]
+        gone = [(node.inode, node.kind) for node in nodes if self._is_needless(node)]
+        if gone:
             with trio.CancelScope(shield=True):
-                await self._delete([(inode, node.kind)])
+                await self._delete(gone)
+
+    def _is_needless(self, node: Node) -> bool:
+        is_unlinked = node.parent is None and node.home is None and node.inode != ROOT
+        return is_unlinked and not self.is_sending(node.inode)
 
     # --- what is the user's ---
 
