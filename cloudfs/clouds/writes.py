@@ -185,7 +185,8 @@ class Writes:
         # tells, and where it has just what it had, nothing was stored (or just the same: it knows the tag).
         if answer.status == HTTPStatus.OK:
             found = await self._ask(path, upload)
-            if base is not None and found.is_same_as(base) and version.etag != found.etag:
+            is_told = version.etag is not None and version.etag == found.etag
+            if base is not None and found.is_same_as(base) and not is_told:
                 raise ServerError("the server answered 200 to PUT, and has what it had before")
             return found
         # A strong tag says that just these bytes are there (RFC 9110 section 9.3.4).

@@ -86,13 +86,17 @@ async def test_without_a_tag_the_version_is_asked_for(
 async def test_a_login_page_in_place_of_the_answer_stores_nothing(
     open_scripted: OpenScripted, open_webdav: OpenWebDav, etag: str | None
 ) -> None:
-    there = {"/old": multistatus(resource("/old", file_properties()))}
+    untagged = file_properties({"getcontentlength": "5", "getlastmodified": "Wed, 25 Nov 2026 08:00:00 GMT"})
+    there = {
+        "/old": multistatus(resource("/old", file_properties())),
+        "/untagged": multistatus(resource("/untagged", untagged)),
+    }
     headers = {} if etag is None else {"ETag": etag}
 
     def script(request: SeenRequest) -> bytes:
         if request.method == "PUT":
             return response(200, b"<html>Please log in</html>", Content_Type="text/html", **headers)
-        return there.get(request.target, response(404))
+        return response(405) if request.method == "LOCK" else there.get(request.target, response(404))
 
     server = await open_scripted(script)
     cloud = await open_webdav(server.url, known=KNOWN)
@@ -100,6 +104,8 @@ async def test_a_login_page_in_place_of_the_answer_stores_nothing(
         await cloud.write(b"new", pieces(b"abcde"), 5, None)
     with pytest.raises(ServerError, match="what it had before"):
         await cloud.write(b"old", pieces(b"abcde"), 5, BASE)
+    with pytest.raises(ServerError, match="what it had before"):
+        await cloud.write(b"untagged", pieces(b"abcde"), 5, (await cloud.stat(b"untagged")).version)
     there["/old"] = multistatus(
         resource("/old", file_properties({"getcontentlength": "5", "getetag": '"six"'}))
     )
