@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cloudfs.cache.hole import punch
+from cloudfs.cache.spread import spread
 
 FOLDER = "contents"
 _NAMELESS = "nameless-"
@@ -35,6 +36,7 @@ class ContentFiles:
     def prepare(self) -> None:
         """The folder is there, and no nameless file of an earlier run in it."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        spread(self._folder)
         for left in self._folder.glob(f"{_NAMELESS}*"):
             left.unlink()
 
