@@ -64,6 +64,15 @@ class IntentChanges:
         sql = "SELECT 1 FROM intents WHERE place_parent = ? AND place_name = ? LIMIT 1"
         return self._execute(sql, place).fetchone() is not None
 
+    def inodes(self) -> list[int]:
+        """Those that have one."""
+        return [inode for (inode,) in self._execute("SELECT inode FROM intents")]
+
+    def names_in(self, folder: int) -> list[bytes]:
+        """The names in a folder that intents lead to."""
+        sql = "SELECT place_name FROM intents WHERE place_parent = ?"
+        return [name for (name,) in self._execute(sql, (folder,))]
+
     def set(self, intent: Intent) -> None:
         """Store an intent over an older one of its inode."""
         self._execute(

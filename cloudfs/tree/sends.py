@@ -1,6 +1,6 @@
 """What is being sent to the cloud, so that a listing which was under way meanwhile is not believed about it.
 
-Pure memory: after a crash nothing is being sent.
+Pure memory: after a crash nothing is being sent, and what came through is the open intents' to say.
 """
 
 from __future__ import annotations

@@ -503,6 +503,7 @@ class LocalMachine(RuleBasedStateMachine):
                 and local.children is None
                 and not local.is_modified
                 and local.inode not in self.model.held
+                and local.inode not in self.model.pending
             ):
                 if child.version.etag not in (None, etag):
                     stale.append(local.inode)
@@ -515,7 +516,10 @@ class LocalMachine(RuleBasedStateMachine):
         clash = {
             name: kind
             for name, kind in new.items()
-            if name not in remote.children and name in folder.children and not self._awaits(remote, name)
+            if name not in remote.children
+            and name in folder.children
+            and folder.children[name].inode not in self.model.pending
+            and not self._awaits(remote, name)
         }
         extra = [
             RemoteEntry(name, kind, FOLDER if kind is Kind.FOLDER else Version('"new"', None, 0))
