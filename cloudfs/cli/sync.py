@@ -35,7 +35,7 @@ def _act(connection: Connection, action: str, class_name: str, scope: Scope) -> 
             connection.call("Mount.confirm", scope=scope.value)
         case "restore":
             lost = connection.call("Mount.restore", scope=scope.value)
-            for path in lost:
+            for path in sorted(lost):
                 print(f"cloudfs: {printable(path)}: it can't come back, and stays held", file=sys.stderr)
             return Exit.FAILED if lost else Exit.DONE
         case _:

@@ -96,8 +96,6 @@ class Absences:
         self._applied += sum(name.deletes for name in free if name.inode in removed)
         deletes = plan.held_deletes + len(kept)
         await self._brake.hold_in_cloud(self._scope, [*plan.held, *kept], deletes, sorted(kept))
-        if deletes:
-            log.warning("%d deletes in the cloud are held: `cloudfs sync confirm` applies them", deletes)
 
     def _still_kept(self, kept: Sequence[int]) -> Iterator[int]:
         """What `restore` could not send again, unless it went, or the cloud has it again."""

@@ -7,11 +7,14 @@ mounts so that it can be told, confirmed and undone before that.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 
 from cloudfs.database.settings import Settings
 from cloudfs.model.enums import Scope
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,16 @@ class DeleteBrake:
 
     async def hold_here(self, scope: Scope, inodes: Collection[int]) -> None:
         """These removals made here are held, and no others."""
+        if len(inodes) > len(self.of(scope).here):
+            log.warning("%d deletes made here are held: `cloudfs sync confirm` applies them", len(inodes))
         await self._set(scope, replace(self.of(scope), here=tuple(inodes)))
 
     async def hold_in_cloud(
         self, scope: Scope, inodes: Collection[int], deletes: int, kept: Collection[int]
     ) -> None:
         """These names that the cloud lost are held, and no others; `kept` of them however few they are."""
+        if deletes > self.of(scope).in_cloud_deletes:
+            log.warning("%d deletes in the cloud are held: `cloudfs sync confirm` applies them", deletes)
         held = replace(self.of(scope), in_cloud=tuple(inodes), in_cloud_deletes=deletes, kept=tuple(kept))
         await self._set(scope, held)
 

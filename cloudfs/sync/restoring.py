@@ -70,7 +70,7 @@ class Restoring:
 
     async def _take_as_ours(self, node: Node) -> bool:
         """Make a file's cached content one that the cloud lacks; whether it is whole."""
-        content = await self._store.open(node.inode, node.version)
+        content = await self._store.open(node.inode, node.content_version)
         try:
             if not content.is_whole:
                 return False

@@ -6,7 +6,6 @@ turned out to be another than was thought or something changed meanwhile, a boun
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,8 +28,6 @@ from cloudfs.transfers.pool import Transfers
 from cloudfs.transfers.settling import Settling
 from cloudfs.transfers.uploads import Uploads
 from cloudfs.tree.tree import Tree
-
-log = logging.getLogger(__name__)
 
 ROUNDS = 5
 _LONGEST_WAIT_MS = 24 * 3600 * 1000
@@ -225,8 +222,6 @@ class SyncPass:
             mount_id=parts.mount_id,
         )
         await parts.brake.hold_here(self._scope, plan.held)
-        if plan.held:
-            log.warning("%d deletes are held: `cloudfs sync confirm` applies them", len(plan.held))
         return plan
 
     def _change(self, node: Node) -> Change:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cloudfs.model.enums import Scope
+import pytest
+
+from cloudfs.model.enums import Scope, SyncState
 from cloudfs.sync.brake import HeldDeletes
 from tests.servers.memory_cloud import MemoryCloud
 
@@ -21,7 +23,9 @@ async def _removed(it: Syncing, count: int) -> None:
     await it.rmdir(b"d")
 
 
-async def test_holds_deletes_made_here_and_sends_all_else(tmp_path: Path) -> None:
+async def test_holds_deletes_made_here_and_sends_all_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with syncing(tmp_path, delete_brake=3) as it:
         await _removed(it, 5)
         await it.save(b"new", b"new")
@@ -32,6 +36,8 @@ async def test_holds_deletes_made_here_and_sends_all_else(tmp_path: Path) -> Non
         assert it.asked("delete") == []
         assert it.cloud.content(b"new") == b"new"
         assert it.names() == [b"new"]
+        await it.sync()
+        assert caplog.text.count("6 deletes made here are held") == 1, "not once a sync"
 
 
 async def test_confirm_carries_out_what_is_held_and_counts_later_ones_afresh(tmp_path: Path) -> None:
@@ -93,6 +99,26 @@ async def test_restore_sends_what_the_cloud_lost_and_names_what_it_can_not(tmp_p
         await it.engine.confirm(Scope.FILES)
         assert await it.sync() == DONE
         assert it.names(b"d") == [b"0", b"1", b"2", b"3"]
+        it.settled()
+
+
+async def test_restore_sends_a_file_that_was_made_anew_as_it_is_here(tmp_path: Path) -> None:
+    """Nothing was ever written to it: its content is empty, and not what the cloud had under the name."""
+    async with syncing(tmp_path, delete_brake=2) as it:
+        for name in (b"a", b"b", b"anew"):
+            it.cloud.put(b"d/" + name, b"content")
+        await it.sync()
+        for name in (b"a", b"b"):
+            assert await it.content(b"d/" + name) == b"content"
+        await it.unlink(b"d/anew")
+        await it.tree.create(it.inode(b"d"), b"anew", 0o644, 1000, 1000)
+        it.cloud.remove(b"d")
+        assert (await it.sync()).state is SyncState.DOWNLOAD_FAILED
+        assert await it.engine.restore(Scope.FILES) == []
+        it.now_ms += 5000  # it could not be sent into a folder that the cloud lost
+        assert await it.sync() == DONE
+        whole = {b"d": None, b"d/a": b"content", b"d/b": b"content", b"d/anew": b""}
+        assert it.cloud.paths() == whole
         it.settled()
 
 
