@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,13 @@ def running() -> list[Mount]:
     return mounts
 
 
-def find(targets: Iterable[str], socket: Path | None) -> Mount:
+def find(targets: Sequence[str], socket: Path | None) -> Mount:
     """The one mount that PATHs or URIs belong to, else the one named or the only one.
 
     Failure: several mounts are meant, or could be (2); none runs (4).
     """
+    if not targets and (named := _named(socket)) is not None:
+        return named  # no other mount is asked: one that hangs or ends has no part in this
     mounts = running()
     chosen = None
     try:
@@ -69,7 +71,7 @@ def find(targets: Iterable[str], socket: Path | None) -> Mount:
                 mount.connection.close()
 
 
-def _holder_of_all(mounts: list[Mount], targets: Iterable[str]) -> Mount | None:
+def _holder_of_all(mounts: list[Mount], targets: Sequence[str]) -> Mount | None:
     """The mount that those targets lie in which lie in any."""
     paths = [path for target in targets if (path := local_path(target)) is not None]
     meant = {id(mount): mount for path in paths if (mount := _holder(mounts, path)) is not None}

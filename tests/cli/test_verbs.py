@@ -229,6 +229,18 @@ def test_several_mounts_and_nothing_to_tell_them_apart(
     assert one.asked() == other.asked() == []
 
 
+def test_where_one_is_named_no_other_is_asked(
+    run: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask_all() -> list[mounts.Mount]:
+        raise AssertionError("every mount is asked")
+
+    monkeypatch.setattr(mounts, "running", ask_all)
+    daemon.methods["FileSync.stop"] = lambda _: None
+    assert run("sync", "stop", "--socket", daemon.socket) == 0
+    assert [method for method, _ in daemon.asked()] == ["FileSync.stop"]
+
+
 def test_socket_and_variable_name_the_mount(
     run: Run, start_daemon: StartDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
