@@ -85,7 +85,8 @@ class Listings:
 
     def due(self) -> frozenset[int]:
         """Folders that are to be listed although no tag says so, as of this mount: what an earlier listing
-        found in them is not dealt with, or the listing failed, or one of the folder above said so."""
+        found in them is not dealt with or was passed over, or the listing failed, or one of the folder
+        above said so."""
         return frozenset(self._due)
 
     async def exists(self, path: RemotePath) -> bool:
@@ -178,7 +179,7 @@ class Listings:
 
     def _note_due(self, inode: int, observation: Observation) -> None:
         self._due.discard(inode)
-        if observation.vanished or observation.contested:
+        if observation.vanished or observation.contested or not observation.is_complete:
             self._due.add(inode)
         self._due.update(node.inode for node in observation.added if node.is_folder)
         self._due.update(observation.outdated)

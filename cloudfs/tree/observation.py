@@ -32,6 +32,8 @@ class Observation:
     met: folders made on both sides, which are one from now on; their listings are still to come.
     outdated: child folders known before whose tag here is not that of their own last listing, those
     without tag and those never listed: something below may differ.
+    is_complete: whether nothing was passed over. Else the folder is to be listed again, although its tag is
+    known: what it says of the rest was not taken in.
     """
 
     added: list[Node]
@@ -41,6 +43,7 @@ class Observation:
     outdated: list[int]
     contested: list[Contested] = field(default_factory=list)
     met: list[int] = field(default_factory=list)
+    is_complete: bool = True
 
 
 @dataclass(slots=True)
@@ -51,7 +54,7 @@ class Comparison:
     new: entries under free names.
     stale: files whose version differs.
     touched: files with the same content, and folders, where some fact beside it differs.
-    vanished, outdated, contested: as in Observation. met: those folders as they were.
+    vanished, outdated, contested, is_complete: as in Observation. met: those folders as they were.
     successors: what the cloud has under the name of a vanished entry of the other kind, by its inode.
     """
 
@@ -64,9 +67,13 @@ class Comparison:
     outdated: list[int] = field(default_factory=list)
     contested: list[Contested] = field(default_factory=list)
     met: list[tuple[Node, RemoteEntry]] = field(default_factory=list)
+    is_complete: bool = True
 
     def pass_over(self, is_written: Callable[[int], bool]) -> None:
         """Leave out the files that are open for writing: their change is still to come."""
+        differing = [*self.vanished, *(node for node, _ in (*self.stale, *self.contested))]
+        if any(is_written(node.inode) for node in differing):
+            self.is_complete = False
         self.stale = [seen for seen in self.stale if not is_written(seen[0].inode)]
         self.contested = [seen for seen in self.contested if not is_written(seen[0].inode)]
         self.vanished = [node for node in self.vanished if not is_written(node.inode)]
@@ -83,17 +90,23 @@ def compare(
     comparison = Comparison(listing.folder)
     remaining: dict[bytes, RemoteEntry] = {}
     for seen in listing.entries:
-        if seen.name not in passed.names:
+        if seen.name in passed.names:
+            comparison.is_complete = False
+        else:
             remaining.setdefault(seen.name, seen)
     for node, name in _in_cloud(known):
         entry = remaining.pop(name, None)
         # Parked under a name that listings hide, being sent, or not described: it stays as last seen.
         is_hidden = name.startswith(TEMPORARY_PREFIX) or name in listing.unshown or name in passed.names
-        if not is_hidden and node.inode not in passed.inodes:
+        if is_hidden or node.inode in passed.inodes:
+            comparison.is_complete = False
+        else:
             _compare_one(comparison, node, entry)
     for node in here:
         taken = remaining.pop(node.name, None)
-        if taken is not None and node.inode not in passed.inodes:
+        if taken is not None and node.inode in passed.inodes:
+            comparison.is_complete = False
+        elif taken is not None:
             _compare_taken(comparison, node, taken)
     comparison.new.extend(remaining.values())
     return comparison

@@ -125,7 +125,15 @@ class ObservingTree(AgreeingTree):
         if comparison.successors:
             self._successors[folder] = comparison.successors
         return Observation(
-            added, changed, replaced, comparison.vanished, comparison.outdated, comparison.contested, met
+            added,
+            changed,
+            replaced,
+            comparison.vanished,
+            comparison.outdated,
+            comparison.contested,
+            met,
+            # What came to be open for writing meanwhile kept its version.
+            is_complete=comparison.is_complete and len(changed) + len(replaced) == len(comparison.stale),
         )
 
     async def observe_one(

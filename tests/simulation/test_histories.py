@@ -74,6 +74,26 @@ FAILED_ONCE: dict[str, tuple[int, list[Act]]] = {
             ("remote", "remove", 64, 8, 0.0),
         ],
     ),
+    "a file put over one that was being sent when its folder, which has a tag, was listed": (
+        406050,
+        [
+            ("remote", "put", 168, 38, 0),
+            ("remote", "mkdir", 97, 124, 0),
+            ("remote", "put", 127, 197, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("sync", "begin", 0, 0, 0),
+            ("sync", "begin", 90, 150, 0),
+            ("sync", "begin", 0, 0, 0),
+            ("local", "read", 129, 190, 0),
+            ("sync", "begin", 0, 0, 0),
+            ("local", "begin", 129, 3, 0),
+            ("local", "read", 112, 67, 0),
+            ("local", "edit", 43, 130, 0),
+            ("sync", "finish", 28, 41, 0.0),
+            ("sync", "begin", 0, 0, 0),
+            ("remote", "rename", 30, 205, 0.02),
+        ],
+    ),
 }
 
 

@@ -192,6 +192,20 @@ async def test_folders_that_need_another_look_are_due(open_world: OpenWorld, clo
         await world.listings.list_folder(one)
         await world.listings.list_folder(two)
         assert not {one, two} & world.listings.due()
+        file = world.tree.child(two, b"two")
+        assert file is not None
+        with world.tree.sending(file.inode):
+            await world.listings.list_folder(two)
+        assert two in world.listings.due(), "its tag is known, and what it says of the file is not"
+        await world.listings.list_folder(two)
+        assert two not in world.listings.due()
+        content = await world.store.open(file.inode, file.version)
+        world.store.begin_writing(content)
+        cloud.put(b"b/two", body(20))
+        await world.listings.list_folder(two)
+        assert two in world.listings.due(), "a program has it open for writing"
+        world.store.end_writing(content)
+        await world.store.close(content)
         cloud.remove(b"a/one")
         await world.listings.list_folder(one)
         assert one in world.listings.due()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cloudfs.database.intents import Intent
@@ -147,7 +149,7 @@ async def test_what_is_open_for_writing_is_passed_over(opening: Opening) -> None
         ]
         world.used = world.written = {f, gone, mine}
         seen = await world.observe(ROOT, file(b"f", '"2"', 5), file(b"mine"))
-        assert seen == NOTHING
+        assert seen == replace(NOTHING, is_complete=False)
         assert world.tree.node(f).size == 0
         entry = file(b"f", '"2"', 5)
         node = await world.tree.observe_one(f, entry, world.in_use, world.is_written)
@@ -174,7 +176,7 @@ async def test_a_file_opened_for_writing_while_its_row_changes_keeps_its_version
             opened_between,
             lambda inode: inode == f and asked > 1,
         )
-        assert (seen.changed, seen.replaced) == ([other], {})
+        assert (seen.changed, seen.replaced, seen.is_complete) == ([other], {}, False)
         assert world.tree.node(f) == before
         assert not world.tree._settling
         await world.modify(f)
@@ -221,8 +223,10 @@ async def test_a_listing_is_not_believed_about_what_was_sent_meanwhile(opening: 
         after = world.tree.stamp()
         seen = await world.observe(ROOT, file(b"other"), stamp=stamp)
         assert found(seen) == ([], [], []), "it began before"
+        assert not seen.is_complete, "no tag of the folder tells of what was passed over"
         seen = await world.observe(ROOT, file(b"other"), stamp=after)
         assert found(seen) == ([f, moved, gone], [], [])
+        assert seen.is_complete
 
 
 async def test_a_listing_too_old_to_be_judged_is_given_up(
