@@ -74,10 +74,13 @@ class Safekeeping:
     def _sync_file(self, row: ContentRow) -> bool:
         try:
             fd, _ = self._files.open(row.file)
+            try:
+                os.fdatasync(fd)
+                return not row.dirty or os.fstat(fd).st_mtime_ns == row.written_ns
+            finally:
+                os.close(fd)
         except FileNotFoundError:
             return False  # it was dropped a moment ago
-        try:
-            os.fdatasync(fd)
-            return not row.dirty or os.fstat(fd).st_mtime_ns == row.written_ns
-        finally:
-            os.close(fd)
+        except OSError as error:  # it holds up no other, and another try would hardly help
+            log.warning("cache file %s can't be made safe from power loss (%s)", row.file, error.strerror)
+            return False

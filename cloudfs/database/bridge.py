@@ -114,12 +114,16 @@ class _Group(_Future):
     def __init__(self, requests: Sequence[_Request[Any]], ended: Callable[[_Group], None]) -> None:
         super().__init__()
         self.requests = requests
+        self.is_durable = False
         self._ended = ended
 
     def settle(self, result: outcome.Outcome[Any]) -> None:
         """By the outcomes of all works, or by what ended the whole transaction."""
         is_lost = isinstance(result, outcome.Error)
         outcomes = [result] * len(self.requests) if is_lost else result.unwrap()
+        # A durable commit syncs the whole log, hence what came before it too. Works whose transaction failed
+        # as a whole were done one by one: then only the last one tells.
+        self.is_durable = self.requests[-1].durable and isinstance(outcomes[-1], outcome.Value)
         for request, its in zip(self.requests, outcomes, strict=True):
             request.settle(its)
         self._ended(self)
@@ -180,7 +184,7 @@ class Database:
 
     @property
     def is_durable(self) -> bool:
-        """Whether all that was committed by now survives power loss."""
+        """Whether all that was committed by now survives power loss, as far as is known."""
         return self._is_durable
 
     def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -221,8 +225,7 @@ class Database:
         cast(Any, self._writer._tx).put_nowait((group, run))  # what its _execute does, but for the wait
 
     def _end_group(self, group: _Group) -> None:
-        # A durable commit syncs the whole log, hence what came before it too.
-        self._is_durable = any(request.durable for request in group.requests)
+        self._is_durable = group.is_durable
         self._running = None
         if self._queue:
             self._begin_group()

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _BATCH = 256
 # Of each batch so many changes wake their watchers: each costs two requests, and a flood is no news.
 _WOKEN = 64
+_SENT_BACK = 1000  # opens that may be on their way back
 
 
 class Invalidation:
@@ -38,8 +39,9 @@ class Invalidation:
         self._pages = pages
         self._watchers = watchers
         self._incoming: trio.MemoryReceiveChannel[TreeChange] | None = None
-        # Files that the kernel was told to look up again, and for which thread.
-        self._sent_back: set[tuple[int, int]] = set()
+        # Files that the kernel was told to look up again, and for which thread, the oldest first. Who then
+        # finds another file under the name never asks for this one.
+        self._sent_back: dict[tuple[int, int], bool] = {}
 
     def may_write(self, inode: int, thread: int) -> bool:
         """Whether the kernel knows the file's size, at which it appends (O_APPEND).
@@ -47,14 +49,15 @@ class Invalidation:
         Not while news is on its way, unless it was sent back to look: that it does once for each open(2),
         and a program that is refused again sees the error.
         """
-        was_sent_back = (inode, thread) in self._sent_back
-        self._sent_back.discard((inode, thread))
+        was_sent_back = self._sent_back.pop((inode, thread), False)
         is_told = self._incoming is None or self._incoming.statistics().tasks_waiting_receive > 0
         return is_told or was_sent_back
 
     def sent_back(self, inode: int, thread: int) -> None:
         """The kernel is told to look a file up again, for a thread that opens it."""
-        self._sent_back.add((inode, thread))
+        self._sent_back[inode, thread] = True
+        if len(self._sent_back) > _SENT_BACK:
+            del self._sent_back[next(iter(self._sent_back))]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the changes until cancelled; started once no change can be missed any more."""

@@ -22,13 +22,11 @@ from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.sync.conflict_names import conflict_name
 from cloudfs.sync.meeting import Agree, Bury, Conflict, Contested, Decision, Detach, Restore, StepAside, meet
 from cloudfs.transfers.digest import cloud_digest
-from cloudfs.transfers.retry import retried
+from cloudfs.transfers.retry import patience_s, retried
 from cloudfs.transfers.settling import Settling
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
-
-_SHARE_OF_PATIENCE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Encounter:
         self._cloud = cloud
         self._settling = settling
         self._host = host
-        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._patience_s = patience_s(timeout_s)
         self._now = now
 
     async def meet(self, found: Iterable[Met], *, parallel: int) -> list[CloudfsError]:

@@ -18,27 +18,22 @@ from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     AccessRefused,
     AlreadyExists,
-    CloudfsError,
     Locked,
     NameRefused,
-    NetworkUnavailable,
     NotAFolder,
     NotEmpty,
     NotFound,
     PreconditionFailed,
     TryAgain,
-    Unauthorized,
 )
 from cloudfs.model.node import Node, Place
 from cloudfs.sync.gate import Gate
 from cloudfs.sync.push_plan import Delete, MakeFolder, Move, Operation, Upload
 from cloudfs.transfers.listings import Listings
-from cloudfs.transfers.retry import Patience, retried
+from cloudfs.transfers.retry import Patience, patience_s, retried
 from cloudfs.transfers.settling import MOVE, Settling
 from cloudfs.transfers.uploads import Uploads
 from cloudfs.tree.tree import Tree
-
-_SHARE_OF_PATIENCE = 0.8
 
 # After these nothing was moved, unless an earlier try did it.
 _NOT_MOVED = (AlreadyExists, PreconditionFailed, NotFound)
@@ -89,7 +84,7 @@ class Operations:
         self._uploads = uploads
         self._settling = settling
         self._gate = Gate()
-        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._patience_s = patience_s(timeout_s)
 
     async def carry_out(self, operation: Operation, *, may_begin: Callable[[], bool] = lambda: True) -> bool:
         """Whether it is done; False: the entry is not as it was planned, and is left to the next plan.
@@ -104,12 +99,8 @@ class Operations:
             return False
 
     async def is_reachable(self) -> bool:
-        """Whether the cloud answers anything at this moment, and lets us in."""
-        try:
-            await self._cloud.stat(b"")
-        except CloudfsError as error:
-            return not isinstance(error, NetworkUnavailable | Unauthorized)
-        return True
+        """See Settling.is_reachable."""
+        return await self._settling.is_reachable()
 
     async def _take(self, operation: Operation, may_begin: Callable[[], bool]) -> bool:
         match operation:

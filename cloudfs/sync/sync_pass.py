@@ -104,12 +104,8 @@ class SyncPass:
 
     async def _prepare(self) -> bool:
         """Settle what an earlier run or a crash left open; whether going on makes sense."""
-        failures = await self._parts.settling.settle_all()
-        for error in failures.values():
-            if isinstance(error, NetworkUnavailable | Unauthorized):
-                self._failed_to_pull([error])
-                return False
         try:
+            await self._parts.settling.settle_all()  # what could not be is met again when it is sent
             await self._parts.encounter.save_unsafe()
         except CloudfsError as error:
             self._failed_to_pull([error])
@@ -125,11 +121,8 @@ class SyncPass:
         self._failed_to_pull(walk.failures)
         if walk.ended_by is not None or self._is_winding_down:
             return False
-        is_open = parts.settling.is_open
-        contested = [met for met in walk.contested if not is_open(met.node.inode)]
-        self._failed_to_pull(await parts.encounter.meet(contested, parallel=parts.parallel))
-        vanished = [node for node in walk.vanished if not is_open(node.inode)]
-        self._failed_to_pull(await self._absences.apply(vanished, walk.listed))
+        self._failed_to_pull(await parts.encounter.meet(walk.contested, parallel=parts.parallel))
+        self._failed_to_pull(await self._absences.apply(walk.vanished, walk.listed))
         return True
 
     async def _hydrate(self) -> None:

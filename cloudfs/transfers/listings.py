@@ -21,15 +21,13 @@ from cloudfs.model.enums import Listing
 from cloudfs.model.errors import CloudfsError, NotFound, TryAgain
 from cloudfs.model.node import ROOT, Node
 from cloudfs.transfers.joining import Joining
-from cloudfs.transfers.retry import retried
+from cloudfs.transfers.retry import patience_s, retried
 from cloudfs.tree.observation import Observation
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_SHARE_OF_PATIENCE = 0.8  # the cause comes before the deadline of who waits strikes
 
 
 class Listings:
@@ -51,7 +49,7 @@ class Listings:
         self._cloud = cloud
         self._tree = tree
         self._store = store
-        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._patience_s = patience_s(timeout_s)
         self._root_answered = root_answered
         self._lists: Joining[Observation] = Joining(self._list)
         self._stats: Joining[Node] = Joining(self._refresh)

@@ -20,9 +20,16 @@ T = TypeVar("T")
 # Its default hooks log the arguments of a call: paths, and whatever else those hold.
 stamina.instrumentation.set_on_retry_hooks(())
 
+_SHARE_OF_PATIENCE = 0.8
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 4.0
 _JITTER_S = 0.4
+
+
+def patience_s(timeout_s: float) -> float:
+    """How long something asked of the cloud is tried again under a `[cloud] timeout`: its cause comes before
+    the deadline of who waits strikes."""
+    return timeout_s * _SHARE_OF_PATIENCE
 
 
 class Patience:

@@ -27,19 +27,18 @@ from cloudfs.model.errors import (
     NetworkUnavailable,
     NotFound,
     TryAgain,
+    Unauthorized,
     VersionChanged,
 )
 from cloudfs.model.node import Node
 from cloudfs.transfers.digest import cloud_digest
-from cloudfs.transfers.retry import retried
+from cloudfs.transfers.retry import patience_s, retried
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
 
 PUT: Final = "put"  # the operations of intents
 MOVE: Final = "move"
-
-_SHARE_OF_PATIENCE = 0.8
 
 
 class Settling:
@@ -53,7 +52,7 @@ class Settling:
         self._tree = tree
         self._store = store
         self._cloud = cloud
-        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._patience_s = patience_s(timeout_s)
         self._open: dict[int, Intent] | None = None
         self._asking: set[int] = set()
 
@@ -102,31 +101,37 @@ class Settling:
 
     async def moved(self, intent: Intent) -> None:
         """The cloud has the entry in its new place, and no longer what it replaced there."""
-        await self._tree.record_moved(intent.inode, intent.place)
+        self._store.note_moved(await self._tree.record_moved(intent.inode, intent.place))
         self._intents.pop(intent.inode, None)
 
-    def is_open(self, inode: int) -> bool:
-        """Whether something was asked for this entry and not answered."""
-        return inode in self._intents
+    async def is_reachable(self) -> bool:
+        """Whether the cloud answers anything at this moment, and lets us in."""
+        try:
+            await self._cloud.stat(b"")
+        except CloudfsError as error:
+            return not isinstance(error, NetworkUnavailable | Unauthorized)
+        return True
 
     # --- what became of it ---
 
     async def settle_all(self) -> dict[int, CloudfsError]:
         """Settle all that is open and that nobody waits for; returns what could not be, by inode.
 
-        Once one of them meets no network the rest is left alone.
+        Raises NetworkUnavailable where one meets no network and nothing else is answered either: the rest
+        is left alone then. Unauthorized.
         """
         failures: dict[int, CloudfsError] = {}
         for inode in list(self._intents):
-            if inode in self._asking or not self.is_open(inode):
+            if inode in self._asking or inode not in self._intents:
                 continue  # by now: the other scope's sync settles too
             try:
                 async with self.asking(inode):
                     await retried(partial(self.settle, inode), self._patience_s)
-            except NetworkUnavailable as error:
-                failures[inode] = error
-                break
             except CloudfsError as error:
+                if isinstance(error, Unauthorized):
+                    raise
+                if isinstance(error, NetworkUnavailable) and not await self.is_reachable():
+                    raise
                 failures[inode] = error
         return failures
 

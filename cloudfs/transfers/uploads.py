@@ -34,14 +34,13 @@ from cloudfs.model.errors import (
 )
 from cloudfs.model.node import Node, Place
 from cloudfs.transfers.pool import Transfers
-from cloudfs.transfers.retry import Patience
+from cloudfs.transfers.retry import Patience, patience_s
 from cloudfs.transfers.settling import PUT, Settling
 from cloudfs.transfers.transfer import TransferStatus
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
 
-_SHARE_OF_PATIENCE = 0.8
 _ABORTS = 4  # uploads of one try that writes may cut short; the last one's snapshot is a copy
 
 # After these the cloud has positively not taken what was sent.
@@ -86,7 +85,7 @@ class Uploads:
         self._cloud = cloud
         self._transfers = transfers
         self._settling = settling
-        self._patience_s = timeout_s * _SHARE_OF_PATIENCE
+        self._patience_s = patience_s(timeout_s)
         self._slots = trio.CapacityLimiter(1)
         self._sendings: dict[int, _Sending] = {}
 

@@ -7,6 +7,7 @@ What is left to nobody by one goes, row and content.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from functools import partial
 
 import trio
@@ -85,11 +86,11 @@ class AgreeingTree(LocalTree):
             await self._show_aftermath(aftermath)
             return self._if_kept(inode) if is_known else None
 
-    async def record_moved(self, inode: int, place: Place) -> None:
+    async def record_moved(self, inode: int, place: Place) -> Sequence[int]:
         """The cloud has an entry, with all below, at that place now; a tombstone of that place is gone.
 
-        Tags are those of one URL: the entry and what is below lose theirs, in the cache too, until a
-        listing tells the new ones.
+        Tags are those of one URL: the entry and what is below lose theirs, in the cache's rows too, until a
+        listing tells the new ones. Returns whose these are.
         """
         async with self._holding(inode):
             untagged, aftermath = await self._database.commit(
@@ -97,6 +98,7 @@ class AgreeingTree(LocalTree):
             )
             self._forget([inode, *untagged])
             await self._show_aftermath(aftermath)
+            return untagged
 
     async def record_deleted(self, inode: int) -> None:
         """The cloud has a tombstone no more. ValueError where it still has something below it."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from cloudfs.database import bridge
 from cloudfs.database.bridge import Database, Work
 from cloudfs.database.faults import DatabaseDamaged, DatabaseTooNew, put_aside, set_aside
 from cloudfs.database.schema import MIGRATIONS
-from cloudfs.model.errors import LocalIOError, LocalStorageFull
+from cloudfs.model.errors import LocalIOError, LocalStorageFull, NotFound
 
 
 @asynccontextmanager
@@ -186,6 +190,56 @@ async def test_durable_commits_sync_the_log_and_others_do_not(database: Database
     assert await database.commit(level, durable=True) == 2  # FULL
     assert await database.commit(level) == 1
     assert database.read("PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_durable_is_what_no_later_commit_left_open(database: Database) -> None:
+    def nothing(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE settings SET value = value")
+
+    def refused(connection: sqlite3.Connection) -> None:
+        raise NotFound("no such thing")
+
+    said: list[bool] = []
+    for durable in (True, False, True):
+        await database.commit(nothing, durable=durable)
+        said.append(database.is_durable)
+    with pytest.raises(NotFound):
+        await database.commit(refused, durable=True)
+    said.append(database.is_durable)
+    assert said == [True, False, True, False], "one that failed may have synced nothing"
+
+
+async def test_works_of_a_failed_group_tell_of_the_last_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = bridge._run_transaction
+
+    def one_by_one(connection: sqlite3.Connection, group: Any) -> Any:
+        if len(group) > 1:
+            raise sqlite3.OperationalError("disk I/O error")
+        return run(connection, group)
+
+    def slow(connection: sqlite3.Connection) -> None:
+        time.sleep(0.05)  # the next ones share a group
+
+    def nothing(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE settings SET value = value")
+
+    monkeypatch.setattr(bridge, "_run_transaction", one_by_one)
+    done: list[bool] = []
+
+    async def commit(*, durable: bool) -> None:
+        await database.commit(nothing, durable=durable)
+        done.append(durable)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.commit, slow)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(partial(commit, durable=True))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(partial(commit, durable=False))
+    assert sorted(done) == [False, True]
+    assert not database.is_durable
 
 
 async def test_the_reader_cannot_write(database: Database) -> None:

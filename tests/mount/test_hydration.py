@@ -16,6 +16,7 @@ from tests.mount.harness import wait_until
 from tests.servers.apache import Apache
 from tests.servers.faults import LOGIN_PAGE, Answer, AppendBody, ChangeHeaders, CutBody, DropRange, Fault
 from tests.servers.proxy import FaultProxy
+from tests.servers.wsgidav import WsgiDav
 
 MIB = 1024 * 1024
 
@@ -98,6 +99,24 @@ def test_a_cut_connection_resumes_at_the_byte(apache: Apache, proxy: FaultProxy,
     proxy.faults.add(CutBody(after=300_000), method="GET", times=3)
     assert (mount.path / "cut.bin").read_bytes() == data
     assert proxy.counters.bytes_down - before < len(data) + MIB
+
+
+@pytest.mark.parametrize("kind", ["apache", "wsgidav"])
+def test_an_open_file_is_read_on_after_its_folder_was_moved(
+    kind: str, request: pytest.FixtureRequest, mounts: Mounts
+) -> None:
+    """It asks by the new path, and without the tag of the old one: that may be made of the path."""
+    server: Apache | WsgiDav = request.getfixturevalue(kind)
+    data = content(8 * MIB)
+    (server.root / "before").mkdir()
+    (server.root / "before" / "large.bin").write_bytes(data)
+    mount = mounts(server.url, hydration={"on_open": "ranges"}, sync={"auto": False})
+    with (mount.path / "before" / "large.bin").open("rb", buffering=0) as file:
+        assert os.pread(file.fileno(), 4096, 0) == data[:4096]
+        (mount.path / "before").rename(mount.path / "after")
+        mount.settle()
+        assert (server.root / "after" / "large.bin").exists()
+        assert os.pread(file.fileno(), 4096, 6 * MIB) == data[6 * MIB : 6 * MIB + 4096]
 
 
 def test_a_server_without_ranges_serves_one_stream(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> None:

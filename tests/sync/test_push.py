@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,40 @@ async def test_moves_send_no_content(tmp_path: Path) -> None:
         it.settled()
         assert await it.sync() == DONE
         assert await it.content(b"new/e/one") == b"d/one"
+
+
+async def test_a_move_takes_the_tags_of_what_is_open_below(tmp_path: Path) -> None:
+    async with syncing(tmp_path) as it:
+        it.cloud.put(b"d/open", b"content")
+        await it.sync()
+        node = it.node(b"d/open")
+        content = await it.store.open(node.inode, node.content_version)
+        before = content.version
+        assert before is not None
+        await it.rename(b"d", b"e")
+        assert await it.sync() == DONE
+        assert content.version == replace(before, etag=None), "no tag of the old URL guards a request"
+        await it.store.close(content)
+
+
+async def test_an_answer_that_stays_open_fails_its_own_file_alone(tmp_path: Path) -> None:
+    async with syncing(tmp_path, timeout_s=0.3) as it:
+        await it.sync()
+        await it.abilities.learn()
+        await it.save(b"a", b"ours")
+        it.cloud.lose_answer("write", path=b"a")
+        it.cloud.fail("stat", NetworkUnavailable("cut"), path=b"a", times=None)
+        assert await it.sync() == failed(ErrorType.NETWORK_UNAVAILABLE)
+        assert len(it.tree.intents()) == 1
+        it.cloud.put(b"theirs", b"new")
+        await it.save(b"b", b"ours too")
+        assert await it.sync() == failed(ErrorType.NETWORK_UNAVAILABLE)
+        assert it.cloud.paths()[b"b"] == b"ours too"
+        assert b"theirs" in it.names()
+        it.cloud.heal()
+        await it.tree.clear_waits()
+        assert await it.sync() == DONE
+        it.settled()
 
 
 async def test_a_swap_and_a_move_over_a_file(tmp_path: Path) -> None:

@@ -200,11 +200,28 @@ async def test_an_answer_that_stays_open_is_settled_later(tmp_path: Path) -> Non
         it.cloud.fail("stat", NetworkUnavailable("cut"), times=None)
         with pytest.raises(NetworkUnavailable):
             await it.upload(inode)
-        assert it.settling.is_open(inode)
+        assert [intent.inode for intent in it.tree.intents()] == [inode]
+        with pytest.raises(NetworkUnavailable):
+            await it.settling.settle_all()
         it.cloud.heal()
         assert await it.settling.settle_all() == {}
         assert not it.tree.node(inode).is_changed
         assert it.writes == 1
+
+
+async def test_an_answer_that_stays_open_holds_up_no_other(tmp_path: Path) -> None:
+    async with sending(tmp_path, timeout_s=0.3) as it:
+        stuck, other = await it.save(b"a", b"ours"), await it.save(b"b", b"too")
+        it.cloud.lose_answer("write", times=2)
+        it.cloud.fail("stat", NetworkUnavailable("cut"), times=None)
+        for inode in (stuck, other):
+            with pytest.raises(NetworkUnavailable):
+                await it.upload(inode)
+        it.cloud.heal()
+        it.cloud.fail("stat", NetworkUnavailable("cut"), path=b"a", times=None)
+        assert list(await it.settling.settle_all()) == [stuck]
+        assert not it.tree.node(other).is_changed
+        assert [intent.inode for intent in it.tree.intents()] == [stuck]
 
 
 async def test_many_small_files_keep_every_connection_busy(tmp_path: Path) -> None:
