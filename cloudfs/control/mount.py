@@ -92,6 +92,11 @@ class MountServices:
 
 def mount_methods(services: MountServices) -> list[AnyMethod]:
     """The table of class Mount."""
+    return [*_entry_methods(services), *_sync_methods(services)]
+
+
+def _entry_methods(services: MountServices) -> list[AnyMethod]:
+    """What is known of the mount and its entries, and pins."""
     cache = services.cache
 
     async def find(call: Call, target: str) -> int:
@@ -131,6 +136,19 @@ def mount_methods(services: MountServices) -> list[AnyMethod]:
         for target in params.paths:
             await cache.set_pin(await find(call, target), False)
 
+    return [
+        Method("Mount.status", NoParams, Access.SYSTEM, status, ANY),
+        Method("Mount.state", State, Access.SYSTEM, state, ANY),
+        Method("Mount.why", One, Access.SYSTEM, why, ANY),
+        Method("Mount.events", Events, Access.SYSTEM, events, ANY),
+        Method("Mount.pin", Paths, Access.SYSTEM, pin, ANY),
+        Method("Mount.unpin", Paths, Access.SYSTEM, unpin, ANY),
+    ]
+
+
+def _sync_methods(services: MountServices) -> list[AnyMethod]:
+    """What the brake holds, and the end of the mount."""
+
     async def confirm(call: Call, params: OfScope) -> None:
         await services.confirm(params.scope)
         await services.syncs[params.scope].start()
@@ -163,12 +181,6 @@ def mount_methods(services: MountServices) -> list[AnyMethod]:
             raise Refused(TryAgain(f"what can't go to the cloud now: {len(stuck)}"), {"stuck": rows})
 
     return [
-        Method("Mount.status", NoParams, Access.SYSTEM, status, ANY),
-        Method("Mount.state", State, Access.SYSTEM, state, ANY),
-        Method("Mount.why", One, Access.SYSTEM, why, ANY),
-        Method("Mount.events", Events, Access.SYSTEM, events, ANY),
-        Method("Mount.pin", Paths, Access.SYSTEM, pin, ANY),
-        Method("Mount.unpin", Paths, Access.SYSTEM, unpin, ANY),
         Method("Mount.confirm", OfScope, Access.OWNER, confirm, ANY),
         Method("Mount.restore", OfScope, Access.OWNER, restore, ANY),
         Method("Mount.umount", Umount, Access.OWNER, umount, ANY),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.mount.harness import Mount
+from tests.servers.proxy import FaultProxy
 
 Mounts = Callable[..., Mount]
 
@@ -31,6 +32,34 @@ def mounts(tmp_path: Path) -> Iterator[Mounts]:
     yield make
     for mount in made:
         mount.close()
+
+
+@pytest.fixture
+def mount(proxy: FaultProxy, mounts: Mounts) -> Mount:
+    """An empty cloud, mounted, which is synced when a test asks for it."""
+    mount = mounts(proxy.url, sync={"auto": False})
+    mount.settle()
+    return mount
+
+
+@pytest.fixture
+def at_work(proxy: FaultProxy, mounts: Mounts) -> Mount:
+    """A mount that syncs while programs work."""
+    return mounts(proxy.url, sync={"debounce": "50ms", "interval": "1s"})
+
+
+def mount_of_eight(root: Path, url: str, mounts: Mounts, old: bytes) -> Mount:
+    """Eight files in sync, made of `old` in the server's folder, with a brake that a few deletes meet.
+
+    Apache's lock database now and then makes a request wait for a second, so the timeout is longer.
+    """
+    (root / "docs").mkdir()
+    for number in range(7):
+        (root / f"{number}.bin").write_bytes(old[number:])
+    (root / "docs" / "d.bin").write_bytes(old)
+    mount = mounts(url, cloud={"timeout": "2s"}, sync={"auto": False, "delete_brake": 3})
+    mount.settle()
+    return mount
 
 
 @pytest.fixture

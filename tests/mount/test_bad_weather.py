@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.conftest import Mounts
+from tests.mount.conftest import Mounts, mount_of_eight
 from tests.mount.harness import Mount, wait_until
 from tests.mount.programs import content
 from tests.mount.trees import assert_same, assert_well, changes, conflicts, tree
@@ -34,18 +34,7 @@ DAY_S = 24 * 3600
 
 @pytest.fixture
 def mount(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> Mount:
-    """Eight files in sync, with a brake that a few deletes meet.
-
-    Apache's lock database now and then makes a request wait for a second, so the timeout is longer.
-    """
-    (apache.root / "docs").mkdir()
-    for number in range(7):
-        (apache.root / f"{number}.bin").write_bytes(OLD[number:])
-    (apache.root / "docs" / "d.bin").write_bytes(OLD)
-    sync = {"auto": False, "delete_brake": 3}
-    mount = mounts(proxy.url, cloud={"timeout": "2s"}, sync=sync)
-    mount.settle()
-    return mount
+    return mount_of_eight(apache.root, proxy.url, mounts, OLD)
 
 
 def write_some(mount: Mount) -> dict[str, bytes | None]:

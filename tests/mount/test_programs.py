@@ -24,19 +24,6 @@ OLD, NEW = content(100_000, seed=11), content(120_000, seed=12)
 
 
 @pytest.fixture
-def mount(proxy: FaultProxy, mounts: Mounts) -> Mount:
-    mount = mounts(proxy.url, sync={"auto": False})
-    mount.settle()
-    return mount
-
-
-@pytest.fixture
-def at_work(proxy: FaultProxy, mounts: Mounts) -> Mount:
-    """A mount that syncs while programs work."""
-    return mounts(proxy.url, sync={"debounce": "50ms", "interval": "1s"})
-
-
-@pytest.fixture
 def in_the_cloud(apache: Apache, mounts: Mounts) -> Callable[[Mount], dict[str, bytes | None]]:
     """Sync a mount, and compare it with the server and with a fresh mount; what they hold."""
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from tests.mount.conftest import Mounts
+from tests.mount.conftest import Mounts, mount_of_eight
 from tests.mount.harness import Mount
 from tests.mount.programs import cloudfs, content
 from tests.mount.trees import assert_same, assert_well, tree
@@ -22,15 +22,7 @@ OLD, NEW = content(300_000, seed=7), content(400_000, seed=8)
 
 @pytest.fixture
 def mount(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> Mount:
-    """Eight files in sync, with a brake that a few deletes meet."""
-    (apache.root / "docs").mkdir()
-    for number in range(7):
-        (apache.root / f"{number}.bin").write_bytes(OLD[number:])
-    (apache.root / "docs" / "d.bin").write_bytes(OLD)
-    sync = {"auto": False, "delete_brake": 3}
-    mount = mounts(proxy.url, cloud={"timeout": "2s"}, sync=sync)
-    mount.settle()
-    return mount
+    return mount_of_eight(apache.root, proxy.url, mounts, OLD)
 
 
 @pytest.mark.parametrize("status", [400, 422])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.conftest import Mounts
 from tests.mount.harness import Mount
 from tests.mount.programs import content
 from tests.mount.trees import assert_same, changes, tree
@@ -17,19 +16,6 @@ from tests.servers.apache import Apache
 from tests.servers.proxy import FaultProxy
 
 OLD, NEW = content(100_000, seed=11), content(120_000, seed=12)
-
-
-@pytest.fixture
-def mount(proxy: FaultProxy, mounts: Mounts) -> Mount:
-    mount = mounts(proxy.url, sync={"auto": False})
-    mount.settle()
-    return mount
-
-
-@pytest.fixture
-def at_work(proxy: FaultProxy, mounts: Mounts) -> Mount:
-    """A mount that syncs while programs work."""
-    return mounts(proxy.url, sync={"debounce": "50ms", "interval": "1s"})
 
 
 def save_in_place(path: Path, data: bytes) -> None:
