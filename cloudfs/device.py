@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from cloudfs.config import DeviceSettings, Network
 from cloudfs.model.enums import ErrorType
 from cloudfs.model.errors import BatteryLow, CloudfsError, NoNetwork
+from cloudfs.simulation import Simulator
 
 # INTERFACE section 8: percent of the capacity.
 LOW_PERCENT = 15
@@ -59,7 +60,8 @@ class Route:
 class Device:
     """What the device allows right now.
 
-    cloud_url: whose host decides which route counts. proc_net, sys_net: /proc/net and /sys/class/net.
+    cloud_url: whose host decides which route counts. simulator: what is to be seen instead of what is there.
+    proc_net, sys_net: /proc/net and /sys/class/net.
     """
 
     def __init__(
@@ -67,16 +69,20 @@ class Device:
         settings: DeviceSettings,
         cloud_url: str,
         *,
+        simulator: Simulator | None = None,
         proc_net: Path = Path("/proc/net"),
         sys_net: Path = Path("/sys/class/net"),
     ) -> None:
         self._settings = settings
         self._host = urlsplit(cloud_url).hostname or ""
+        self._simulator = simulator or Simulator()
         self._proc_net = proc_net
         self._sys_net = sys_net
 
     def battery(self) -> Battery:
         """The batteries of `power_supply`; those of mice and other gadgets (scope Device) don't count."""
+        if (told := self._simulator.current.battery_percent) is not None:
+            return Battery(told, is_charging=False)
         cells = [cell for cell in _cells(self._settings.power_supply) if cell.percent is not None]
         if not cells:
             return Battery(None, is_charging=False)
@@ -86,14 +92,22 @@ class Device:
 
     def network(self) -> Network:
         """What the way to the cloud is: none, mobile, wifi or ethernet; never auto."""
-        if self._settings.network is not Network.AUTO:
-            return self._settings.network
+        if (told := self._told_network()) is not Network.AUTO:
+            return told
         address = _address(self._host)
         if _is_loopback(self._host, address):
             return Network.ETHERNET
         routes = [*_routes_v4(self._proc_net / "route"), *_routes_v6(self._proc_net / "ipv6_route")]
         route = self._route_to_name(routes) if address is None else _route_to(address, routes)
         return Network.NONE if route is None else self._kind(route.interface)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it is told to have no network: nothing may be asked of the cloud then, though it could be.
+
+        Where the system has none, the kernel says so to each request.
+        """
+        return self._told_network() is Network.NONE
 
     def refusal(self, cloud: CloudfsError | None = None) -> CloudfsError | None:
         """Why a sync may not start now, or None.
@@ -122,6 +136,10 @@ class Device:
         if battery.is_below(LOW_PERCENT):
             return ErrorType.BATTERY_LEVEL_LOW
         return ErrorType.NO_ERROR
+
+    def _told_network(self) -> Network:
+        """What the device is told to be on; auto: it looks."""
+        return self._simulator.current.network or self._settings.network
 
     def _route_to_name(self, routes: list[Route]) -> Route | None:
         defaults = [route for route in routes if route.is_default]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,17 @@ class CacheUsage:
 class Space:
     """Counts what is used and what is promised.
 
+    is_full: whether the disk is to count as full, whatever it says.
     used: bytes held, those of detached contents too. reserved: bytes that admitted downloads still bring.
     Invariant: both are never negative; whoever writes or frees bytes says so here in the same step.
     """
 
-    def __init__(self, directory: Path, *, size: int, min_free: int) -> None:
+    def __init__(
+        self, directory: Path, *, size: int, min_free: int, is_full: Callable[[], bool] = lambda: False
+    ) -> None:
         self._directory = directory
         self._min_free = min_free
+        self.is_full = is_full
         self._free = 0
         self._looked_at = float("-inf")
         self.size = size
@@ -65,6 +70,8 @@ class Space:
         self._looked_at = float("-inf")
 
     def _disk_free(self) -> int:
+        if self.is_full():
+            return 0
         now = trio.current_time()
         if now - self._looked_at > _LOOK_AGAIN_S:
             try:

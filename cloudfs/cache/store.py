@@ -48,6 +48,7 @@ class Store:
     path_of: the path of an inode in the mount, for the day its row is lost; None where it has none.
     held_changed: told of an inode of which more or less is held now: when a file was fetched whole, at
     the last close, when content goes. Must not block.
+    is_disk_full: whether its disk is to count as full, whatever it says.
     boot: the running boot of the machine.
     """
 
@@ -61,6 +62,7 @@ class Store:
         is_pinned: Callable[[int], bool],
         path_of: Callable[[int], bytes | None] = lambda inode: None,
         held_changed: Callable[[int], None] = lambda inode: None,
+        is_disk_full: Callable[[], bool] = lambda: False,
         boot: str | None = None,
     ) -> None:
         boot = boot_id() if boot is None else boot
@@ -68,7 +70,7 @@ class Store:
         self._files = ContentFiles(directory)
         self._tags = PathTags()
         self._maps = Maps(self._rows, self._files, boot)
-        self._space = Space(directory, size=size, min_free=min_free)
+        self._space = Space(directory, size=size, min_free=min_free, is_full=is_disk_full)
         self._held = HeldBytes(self._rows, held_changed)
         self._contents: dict[int, Content] = {}
         self._eviction = Eviction(
@@ -251,7 +253,9 @@ class Store:
         if self.is_dirty(inode):
             room = max(room, self._space.disk_room())
         lacking = size - self.held_bytes(inode) - room
-        if lacking > 0 and self._eviction.evictable(lacking, but=inode) < lacking:
+        if lacking <= 0:
+            return
+        if self._space.is_full() or self._eviction.evictable(lacking, but=inode) < lacking:
             raise LocalStorageFull("the cache, or its disk, has no room for this file")
 
     def window(self, content: Content) -> int:

@@ -149,7 +149,13 @@ class Writing:
     async def _evict_for(self, count: int, own: int) -> None:
         lacking = count - self._space.room(own)
         if lacking > 0:
+            self._require_disk()
             await self._eviction.free(lacking)
+
+    def _require_disk(self) -> None:
+        """Nothing is given up for room on a disk that counts as full whatever goes."""
+        if self._space.is_full():
+            raise LocalStorageFull("the disk of the cache directory counts as full")
 
     async def _drop_oldest(self, content: Content, count: int) -> None:
         """Give up the bytes that came first: in the map, then in its row, then on the disk (DESIGN 8.12)."""

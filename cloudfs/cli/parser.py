@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_mount_verbs(verbs)
     _add_sync_verbs(verbs)
     _add_file_verbs(verbs)
+    _add_simulate(verbs)
     _add_completion(verbs)
     return parser
 
@@ -198,6 +199,43 @@ def _add_file_verbs(verbs: _Verbs) -> None:
         _add_socket(verb)
 
 
+def _add_simulate(verbs: _Verbs) -> None:
+    simulate = verbs.add(
+        "simulate",
+        "make the running daemon meet a condition or an error, in place of what was simulated before",
+        examples=[
+            "cloudfs simulate --battery 9",
+            "cloudfs simulate --network none --for 30s",
+            "cloudfs simulate --server-error 429 --for 1m",
+            "cloudfs simulate off",
+        ],
+    )
+    simulate.add_argument("off", nargs="?", choices=["off"], help="end what is simulated")
+    simulate.add_argument(
+        "--battery", metavar="PERCENT", type=_percent, help="a battery that is not charging, 0 to 100"
+    )
+    simulate.add_argument(
+        "--network",
+        choices=["none", "mobile", "wifi", "ethernet"],
+        help="what the device is on; none: nothing reaches the cloud",
+    )
+    simulate.add_argument("--quota-full", action="store_true", help="the cloud takes no content (507)")
+    simulate.add_argument("--disk-full", action="store_true", help="the disk of the cache takes nothing more")
+    simulate.add_argument(
+        "--server-error",
+        metavar="STATUS",
+        type=int,
+        choices=[401, 403, 404, 410, 429, 500, 502, 503, 504],
+        help="the answer to every request: 401, 403, 429, 500, 502, 503, 504; 404 and 410 to those for "
+        "content alone, so that no file is taken for deleted",
+    )
+    simulate.add_argument(
+        "--for", dest="duration", metavar="DURATION", type=_duration, help="until it ends by itself: 30s, 5m"
+    )
+    _add_json(simulate)
+    _add_socket(simulate)
+
+
 def _add_completion(verbs: _Verbs) -> None:
     completion = verbs.add(
         "completion",
@@ -245,6 +283,24 @@ def _add_socket(verb: argparse.ArgumentParser) -> None:
         type=Path,
         help="which mount; default: found by the path, $CLOUDFS_SOCKET, the only one",
     )
+
+
+def _percent(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage from 0 to 100")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    from cloudfs.config.quantities import parse_duration  # the verbs that take none need not wait for it
+
+    try:
+        duration = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; such are 30s, 5m, 1h30m") from error
+    if not duration:
+        raise argparse.ArgumentTypeError("it must be longer than nothing")
+    return duration
 
 
 def _sequence(text: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.mounts import connect, running
 from cloudfs.cli.output import human_share, human_size, human_time, print_json, printable
+from cloudfs.cli.simulate import described
 from cloudfs.model.enums import ErrorType, Scope
 
 _ARROWS = {"up": "↑", "down": "↓"}
@@ -41,6 +42,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield (f"  cache      {human_size(cache['used'])} of {human_size(cache['size'])}, {cache['files']} files")
     for scope, sync in status["sync"].items():
         yield from _held(sync["held_deletes"], " --gallery" if scope == Scope.GALLERY else "")
+    if status["simulated"] is not None:
+        yield f"  simulated  {described(status['simulated'])}"
     if "recovered" in status:
         yield f"  recovered  files that lost their names are in {printable(status['recovered'])}"
     for transfer in status["transfers"]:

@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 MAX_REDIRECTS = 5
 DRAIN_BYTES = 64 * 1024  # of a body that nobody wants, read to keep its connection
 DRAIN_S = 1.0
+_CUT_OFF = "the device is told to have no network"
 
 # Safe methods (RFC 9110 section 9.2.1; RFC 4918 section 9.1): asked twice, they do no more than once.
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND"))
@@ -74,8 +75,9 @@ Credentials = BasicCredentials | BearerCredentials
 class Answer:
     """The head of an answer that passed the checks, and its body while the request's block runs."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, is_cut_off: Callable[[], bool]) -> None:
         self._response = response
+        self._is_cut_off = is_cut_off
         self._body = response.aiter_raw()
         self._begun = False
         self.status = response.status_code
@@ -91,6 +93,8 @@ class Answer:
         leaves half read would be ended by the garbage collector, of which trio warns.
         """
         self._begun = True
+        if self._is_cut_off():
+            raise NetworkUnavailable(_CUT_OFF)
         try:
             return await anext(self._body, b"")
         except httpx.HTTPError as error:
@@ -140,6 +144,18 @@ def _ignore(state: CloudState) -> None:
     """Nobody wants to know."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interference:
+    """What comes between us and the server.
+
+    is_cut_off: whether nothing may be sent, as if there were no network. answer_to: a status that a request
+    of a method is answered with instead of being sent; None: it is sent.
+    """
+
+    is_cut_off: Callable[[], bool] = lambda: False
+    answer_to: Callable[[str], int | None] = lambda method: None
+
+
 class Http:
     """A server, its connections, and how it answered last."""
 
@@ -152,6 +168,7 @@ class Http:
         max_connections: int = 16,
         ca_file: Path | None = None,
         on_state: Callable[[CloudState], None] = _ignore,
+        interference: Interference | None = None,
     ) -> None:
         """url: any on the server; its origin is the only one spoken to. ValueError where it is no URL.
 
@@ -169,6 +186,7 @@ class Http:
         self._max_connections = max_connections
         self._ca_file = ca_file
         self._on_state = on_state
+        self._interference = interference or Interference()
         self._state: CloudState | None = None
         self._client: httpx.AsyncClient | None = None
 
@@ -225,9 +243,10 @@ class Http:
         """
         async with self.lanes.permit(lane):
             try:
-                answer = Answer(await self._ask(method, url, headers, body, patience_s))
+                response = await self._ask(method, url, headers, body, patience_s)
             finally:
                 await close_body(body)
+            answer = Answer(response, self._interference.is_cut_off)
             try:
                 await self._judge(method, answer, expect, meanings)
                 yield answer
@@ -297,6 +316,8 @@ class Http:
     ) -> httpx.Response:
         if self._client is None:
             raise NetworkUnavailable("the cloud is being shut down")
+        if self._interference.is_cut_off():
+            raise httpx.ConnectError(_CUT_OFF)
         try:
             request = self._client.build_request(method, url, headers=headers, content=body)
         except httpx.InvalidURL as error:
@@ -304,6 +325,8 @@ class Http:
         request.stream = _RequestBody(body or b"")
         if isinstance(body, AsyncIterator):
             request.extensions["timeout"]["read"] = self._timeout_s + patience_s
+        if (status := self._interference.answer_to(method)) is not None:
+            return httpx.Response(status, stream=httpx.ByteStream(b""), request=request)
         try:
             return await self._client.send(request, stream=True)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):

@@ -17,6 +17,7 @@ from cloudfs.model.entry import RemotePath
 from cloudfs.model.enums import DownloadErrorType, Pin, Scope
 from cloudfs.model.errors import NotFound
 from cloudfs.model.node import Node
+from cloudfs.simulation import NOTHING, Simulator
 from cloudfs.sync.brake import HeldDeletes
 from cloudfs.transfers.pool import Transfers
 from cloudfs.transfers.uploads import Uploads
@@ -27,7 +28,7 @@ from cloudfs.tree.tree import Tree
 class StatusSources:
     """Where `status` reads: memory, and one small question each to the database and the cache directory.
 
-    held: what the delete brake holds of a scope.
+    held: what the delete brake holds of a scope. simulator: what is not as it is.
     """
 
     readiness: CloudReadiness
@@ -37,6 +38,7 @@ class StatusSources:
     store: Store
     tree: Tree
     held: Callable[[Scope], HeldDeletes]
+    simulator: Simulator
 
 
 class MountStatus:
@@ -52,7 +54,8 @@ class MountStatus:
         return self._sources.tree.count_changes() - sum(self._sources.held(scope).here for scope in Scope)
 
     def status(self) -> dict[str, object]:
-        """INTERFACE section 11; and `recovered`, a folder, while content lies there that lost its name."""
+        """INTERFACE section 11; and `simulated`, null without a simulation; and `recovered`, a folder, while
+        content lies there that lost its name."""
         config, sources = self._config, self._sources
         usage = sources.store.usage
         folder = recovered(config.cache.path)
@@ -74,6 +77,7 @@ class MountStatus:
                 *self._transfers("down", sources.transfers),
             ],
             "cache": {"used": usage.used, "size": usage.size, "files": usage.files},
+            "simulated": simulated(sources.simulator),
             **({"recovered": shown_path(os.fsencode(folder))} if folder else {}),
         }
 
@@ -146,6 +150,21 @@ class StateRows:
             "pin": (Pin.ALWAYS if self._tree.is_pinned(node.inode) else Pin.AUTO).value,
             "error": node.error or DownloadErrorType.NO_ERROR.name,
         }
+
+
+def simulated(simulator: Simulator) -> dict[str, object] | None:
+    """What is simulated, and until when in epoch milliseconds; None where nothing is."""
+    current = simulator.current
+    if current is NOTHING:
+        return None
+    return {
+        "battery": current.battery_percent,
+        "network": current.network and current.network.value,
+        "quota_full": current.is_quota_full,
+        "disk_full": current.is_disk_full,
+        "server_error": current.server_error,
+        "until": simulator.until_ms,
+    }
 
 
 def absolute(config: MountConfig, path: RemotePath) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import trio
@@ -12,13 +12,15 @@ import trio
 from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
 from cloudfs.cloudsync.drain import Remaining, Stuck, Tell
 from cloudfs.cloudsync.file_sync import FileSync
-from cloudfs.cloudsync.mount_info import MountStatus, StateRows
+from cloudfs.cloudsync.mount_info import MountStatus, StateRows, simulated
 from cloudfs.cloudsync.why import Why
+from cloudfs.config import Network
 from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, Refused, about
 from cloudfs.control.cloud_file_cache import resolve
 from cloudfs.control.messages import ANY
 from cloudfs.model.enums import Scope
 from cloudfs.model.errors import TryAgain
+from cloudfs.simulation import NOTHING, SERVER_ERRORS, Simulation, Simulator
 
 PATHS_MAX = 1000
 SENDING = "Mount.sending"  # how far a Mount.umount that waits has come
@@ -61,6 +63,31 @@ class Umount(msgspec.Struct, forbid_unknown_fields=True):
     force: bool = False
 
 
+class Simulate(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """What the daemon is to meet from now on, in place of what it was to meet before; nothing ends that.
+
+    battery: percent, not charging. server_error: the status of every answer. for_ms: until it ends by itself.
+    """
+
+    battery: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
+    network: Literal["none", "mobile", "wifi", "ethernet"] | None = None
+    quota_full: bool = False
+    disk_full: bool = False
+    server_error: int | None = None
+    for_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.server_error not in (None, *SERVER_ERRORS):
+            raise ValueError(f"serverError is one of {', '.join(map(str, SERVER_ERRORS))}")
+        if self.for_ms is not None and self.simulation == NOTHING:
+            raise ValueError("forMs goes with something to simulate")
+
+    @property
+    def simulation(self) -> Simulation:
+        network = None if self.network is None else Network(self.network)
+        return Simulation(self.battery, network, self.quota_full, self.disk_full, self.server_error)
+
+
 class OfScope(msgspec.Struct, forbid_unknown_fields=True):
     """Which sync is meant."""
 
@@ -86,13 +113,14 @@ class MountServices:
     confirm: Callable[[Scope], Awaitable[None]]
     restore: Callable[[Scope], Awaitable[Sequence[int]]]
     drain: Callable[[Tell], Awaitable[Sequence[Stuck]]]
+    simulator: Simulator
     unmount: Callable[[], Awaitable[None]]
     end: Callable[[], None]
 
 
 def mount_methods(services: MountServices) -> list[AnyMethod]:
     """The table of class Mount."""
-    return [*_entry_methods(services), *_sync_methods(services)]
+    return [*_entry_methods(services), *_sync_methods(services), _simulate_method(services.simulator)]
 
 
 def _entry_methods(services: MountServices) -> list[AnyMethod]:
@@ -185,6 +213,18 @@ def _sync_methods(services: MountServices) -> list[AnyMethod]:
         Method("Mount.restore", OfScope, Access.OWNER, restore, ANY),
         Method("Mount.umount", Umount, Access.OWNER, umount, ANY),
     ]
+
+
+def _simulate_method(simulator: Simulator) -> AnyMethod:
+    async def simulate(call: Call, params: Simulate) -> dict[str, object] | None:
+        if params.simulation == NOTHING:
+            simulator.end()
+        else:
+            for_s = None if params.for_ms is None else params.for_ms / 1000
+            simulator.begin(params.simulation, for_s)
+        return simulated(simulator)
+
+    return Method("Mount.simulate", Simulate, Access.OWNER, simulate, ANY)
 
 
 def _refusal(pending: int) -> str:

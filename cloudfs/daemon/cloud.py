@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloudfs.clouds.base import Capabilities
-from cloudfs.clouds.http import BasicCredentials, BearerCredentials, Credentials, Http
+from cloudfs.clouds.http import BasicCredentials, BearerCredentials, Credentials, Http, Interference
 from cloudfs.clouds.webdav import WebDav
 from cloudfs.config import Login, MountConfig
 from cloudfs.model.enums import CloudState
@@ -14,12 +14,14 @@ from cloudfs.model.enums import CloudState
 def new_cloud(
     config: MountConfig,
     login: Login | None,
+    on_state: Callable[[CloudState], None],
+    *,
     known: Capabilities | None,
     mount_id: str,
-    on_state: Callable[[CloudState], None],
+    interference: Interference,
 ) -> WebDav:
-    """known: what an earlier run found out about it. mount_id: the same in every run of this mount, and no
-    other's. on_state: told how the cloud answers to each request."""
+    """on_state: told how it answers to each request. known: what an earlier run found out about it. mount_id:
+    the same in every run of this mount, and no other's. interference: what comes between us and it."""
     http = Http(
         config.cloud.url,
         credentials=_credentials(login),
@@ -27,6 +29,7 @@ def new_cloud(
         max_connections=config.cloud.max_connections,
         ca_file=config.cloud.ca_file,
         on_state=on_state,
+        interference=interference,
     )
     return WebDav(config.cloud.url, http, known=known, mount_id=mount_id)
 

@@ -23,6 +23,7 @@ from cloudfs.events import EventLog, Topic
 from cloudfs.model.enums import CloudState, Scope
 from cloudfs.model.errors import AccessRefused, CloudfsError, NotFound, Unauthorized
 from cloudfs.model.uri import Uris
+from cloudfs.simulation import Simulator
 from cloudfs.transfers.editing import Editor
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
@@ -34,7 +35,7 @@ class Foundation:
     """The lower parts of one mount. Nothing runs yet when this is made.
 
     new_cloud: makes the cloud, given whom to tell how it answers to each request.
-    uid, gid: the mounting user's.
+    simulator: runs with it; its store is to meet what is simulated. uid, gid: the mounting user's.
     changed_here: told the scope of each change made here. cloud_returned: told when the cloud answers after
     a while in which it did not. Neither may block.
     """
@@ -45,12 +46,14 @@ class Foundation:
         database: Database,
         new_cloud: Callable[[Callable[[CloudState], None]], Cloud],
         *,
+        simulator: Simulator,
         uid: int,
         gid: int,
         changed_here: Callable[[Scope], None],
         cloud_returned: Callable[[], None],
     ) -> None:
         timeout_s = config.cloud.timeout
+        self._simulator = simulator
         self.is_cloud_known = trio.Event()  # whether it can be reached
         self.gallery = [os.fsencode(folder) for folder in config.gallery.folders]
         self.uris = Uris(config.mount.bundle, os.fsencode(config.mount.path))
@@ -76,6 +79,7 @@ class Foundation:
             is_pinned=self._is_pinned,
             held_changed=lambda inode: self.changes.publish(AttributesChanged(inode)),
             path_of=self._path_of,
+            is_disk_full=lambda: simulator.current.is_disk_full,
         )
         self.leftovers = Leftovers(self.store)
 
@@ -106,6 +110,7 @@ class Foundation:
     def services(self) -> tuple[Service, ...]:
         """To be started in this order."""
         return (
+            self._simulator,
             self.events,
             self.history,
             self.cloud,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from cloudfs.clouds.http import Interference
 from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
 from cloudfs.cloudsync.drain import Drain
 from cloudfs.cloudsync.file_sync import FileSync
@@ -42,6 +43,7 @@ from cloudfs.fuse.xattrs import Facts
 from cloudfs.model.enums import CloudState, ErrorType, Scope
 from cloudfs.model.errors import CloudfsError
 from cloudfs.model.node import ROOT
+from cloudfs.simulation import Simulator
 from cloudfs.transfers.abilities import known_abilities
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,12 @@ class Mount:
     ) -> None:
         """mount_id: the same in every run of this mount, and no other's."""
         self._config = config
-        self._device = Device(config.device, config.cloud.url)
+        self._simulator = Simulator()
+        self._device = Device(config.device, config.cloud.url, simulator=self._simulator)
+        interference = Interference(
+            is_cut_off=lambda: self._device.is_cut_off,
+            answer_to=self._simulator.answer_to,
+        )
         self._end = trio.Event()
         self._is_unmounting = False
         self._are_syncs_open = False
@@ -69,7 +76,8 @@ class Mount:
         base = self._base = Foundation(
             config,
             database,
-            partial(new_cloud, config, login, known, mount_id),
+            partial(new_cloud, config, login, known=known, mount_id=mount_id, interference=interference),
+            simulator=self._simulator,
             uid=os.getuid(),
             gid=os.getgid(),
             changed_here=self._changed_here,
@@ -108,6 +116,7 @@ class Mount:
             store=base.store,
             tree=base.tree,
             held=syncing.engine.held,
+            simulator=self._simulator,
         )
         self._status = MountStatus(config, self._sources)
 
@@ -174,6 +183,7 @@ class Mount:
             confirm=engine.confirm,
             restore=engine.restore,
             drain=partial(self._drain.run, tuple(Scope)),
+            simulator=self._simulator,
             unmount=self._unmount,
             end=self._end.set,
         )

@@ -57,6 +57,7 @@ class FakeDaemon:
             "held_deletes": 0,
             "transfers": [],
             "cache": {"used": 0, "size": 1024**3, "files": 0},
+            "simulated": None,
         }
         socket.parent.mkdir(parents=True, exist_ok=True)
         self._server = _Server(str(socket), self)

@@ -40,6 +40,7 @@ from cloudfs.database.bridge import Database
 from cloudfs.model.enums import ErrorType, Scope
 from cloudfs.model.errors import CloudfsError, TryAgain
 from cloudfs.model.jsonrpc import Request, encode_notification
+from cloudfs.simulation import Simulator
 from tests.servers.memory_cloud import MemoryCloud
 
 MIB = 1024 * 1024
@@ -77,6 +78,7 @@ class Desk:
     ) -> None:
         self.cloud = cloud
         self.device = Device()
+        self.simulator = Simulator()
         self.ended = trio.Event()
         self.is_busy = False
         self.config = MountConfig(
@@ -91,6 +93,7 @@ class Desk:
             self.config,
             self.database,
             lambda on_state: cloud,
+            simulator=self.simulator,
             uid=OWNER.uid,
             gid=1000,
             changed_here=lambda scope: self.syncs[scope].local_change(),
@@ -171,6 +174,7 @@ class Desk:
             store=self.store,
             tree=self.tree,
             held=self.engine.held,
+            simulator=self.simulator,
         )
         rows = StateRows(self.config, self.tree, self.states, self.cache)
         conditions = Conditions(
@@ -189,6 +193,7 @@ class Desk:
             confirm=self.engine.confirm,
             restore=self.engine.restore,
             drain=partial(self.drain.run, tuple(Scope)),
+            simulator=self.simulator,
             unmount=self._unmount,
             end=self.ended.set,
         )

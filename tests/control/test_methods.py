@@ -56,9 +56,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "Mount.confirm": {"scope": "files"},
     "Mount.restore": {"scope": "files"},
     "Mount.umount": {},
+    "Mount.simulate": {"network": "wifi"},
 }
 OPEN_TO_ALL = {f"CloudFileCache.{verb}" for verb in ("on", "off", "start", "stop")}
-OWNERS_ONLY = {"Mount.confirm", "Mount.restore", "Mount.umount"}
+OWNERS_ONLY = {"Mount.confirm", "Mount.restore", "Mount.umount", "Mount.simulate"}
 
 
 async def failure(desk: Desk, method: str, caller: Caller = OWNER, **params: Any) -> CallFailed:
@@ -288,6 +289,7 @@ async def test_status(desk: Desk) -> None:
         "held_deletes": 0,
         "transfers": [],
         "cache": {"used": 0, "size": 64 * 1024 * 1024, "files": 0},
+        "simulated": None,
     }
 
 
