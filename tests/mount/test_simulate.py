@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def mount(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> Iterator[Mount]:
     mount.settle()  # a start asks the cloud at once, whatever it refused before
     for name in NAMES:
         assert (apache.root / name).read_bytes() == DATA
-        wait_until(lambda name=name: reads_as(mount.path / name, DATA), "an open asks for it again")
+        wait_until(partial(reads_as, mount.path / name, DATA), "an open asks for it again")
 
 
 def simulate(mount: Mount, *arguments: str) -> None:
