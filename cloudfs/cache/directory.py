@@ -35,8 +35,7 @@ def claim(directory: Path, mountpoint: Path | None = None) -> Iterator[None]:
     try:
         _refuse_inside(directory, mountpoint)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_foreign(directory)
-        _refuse_remote(directory)
+        require_usable(directory, mountpoint)
         os.chmod(directory, 0o700)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -46,6 +45,34 @@ def claim(directory: Path, mountpoint: Path | None = None) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def require_usable(directory: Path, mountpoint: Path | None = None) -> None:
+    """LocalIOError, with the mend, where an existing directory can't be the cache; nothing is changed."""
+    try:
+        _refuse_inside(directory, mountpoint)
+        _refuse_foreign(directory)
+        _refuse_remote(directory)
+    except OSError as error:
+        raise LocalIOError(f"the cache directory {directory} can't be used ({error.strerror})") from error
+
+
+def user_of(directory: Path) -> str | None:
+    """The pid of the daemon that uses a cache directory, "unknown" for one that has not written it yet;
+    None where none does."""
+    try:
+        lock = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LocalIOError(f"the cache directory {directory} can't be used ({error.strerror})") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given up by close
+    except BlockingIOError:
+        return _written_pid(lock)
+    finally:
+        os.close(lock)
+    return None
 
 
 def recovered(directory: Path) -> Path | None:
@@ -74,13 +101,16 @@ def _lock(lock: int, directory: Path) -> None:
             raise LocalIOError(
                 f"the cache directory {directory} can't be locked ({error.strerror})"
             ) from error
-        pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
         raise LocalIOError(
-            f"the cache directory {directory} is in use by process {pid}: "
+            f"the cache directory {directory} is in use by process {_written_pid(lock)}: "
             "unmount that mount, or choose another [cache] path"
         ) from error
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _written_pid(lock: int) -> str:
+    return os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
 
 
 def _refuse_inside(directory: Path, mountpoint: Path | None) -> None:

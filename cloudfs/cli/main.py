@@ -23,6 +23,7 @@ MODULES = {
     "clean": "cloudfs.cli.clean",
     "state": "cloudfs.cli.state",
     "why": "cloudfs.cli.why",
+    "doctor": "cloudfs.cli.doctor",
     "simulate": "cloudfs.cli.simulate",
     "pin": "cloudfs.cli.pin",
     "unpin": "cloudfs.cli.pin",

@@ -20,7 +20,7 @@ from cloudfs.model.errors import CloudfsError
 
 
 def run(arguments: argparse.Namespace) -> Exit:
-    file = _file(arguments.config)
+    file = config_file(arguments.config)
     mountpoint = Path(os.path.abspath(arguments.mountpoint)) if arguments.mountpoint else None
     options = parse_options(",".join(arguments.options))
     if arguments.foreground:
@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _file(asked: Path | None) -> Path:
+def config_file(asked: Path | None) -> Path:
+    """The mount.toml that is meant."""
     return Path(os.path.abspath(asked)) if asked else xdg_directory("XDG_CONFIG_HOME") / "cloudfs/mount.toml"
 
 

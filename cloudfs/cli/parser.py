@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_mount_verbs(verbs)
     _add_sync_verbs(verbs)
     _add_file_verbs(verbs)
+    _add_doctor(verbs)
     _add_simulate(verbs)
     _add_completion(verbs)
     return parser
@@ -68,17 +69,8 @@ def _add_mount_verbs(verbs: _Verbs) -> None:
             "cloudfs mount -o cache.size=1GiB,read_only --foreground",
         ],
     )
-    _add_path(mount, "--config", metavar="FILE", type=Path, help="default: ~/.config/cloudfs/mount.toml")
     mount.add_argument("--foreground", action="store_true", help="serve here, and log to this terminal")
-    mount.add_argument(
-        "-o",
-        dest="options",
-        metavar="K=V,…",
-        action="append",
-        default=[],
-        help="keys of the file, for this mount",
-    )
-    _add_path(mount, "mountpoint", metavar="MOUNTPOINT", nargs="?", help="goes before mount.path")
+    _add_configuration(mount)
     mount.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
 
     umount = verbs.add(
@@ -199,6 +191,16 @@ def _add_file_verbs(verbs: _Verbs) -> None:
         _add_socket(verb)
 
 
+def _add_doctor(verbs: _Verbs) -> None:
+    doctor = verbs.add(
+        "doctor",
+        "check what a mount needs: the machine, the configuration, the places on disk, the server",
+        examples=["cloudfs doctor", "cloudfs doctor --config work.toml --json"],
+    )
+    _add_configuration(doctor)
+    _add_json(doctor)
+
+
 def _add_simulate(verbs: _Verbs) -> None:
     simulate = verbs.add(
         "simulate",
@@ -261,6 +263,19 @@ def _add_path(
     kind = type or str
     argument = verb.add_argument(name, metavar=metavar, help=help, nargs=nargs, type=kind)
     argument.complete = _FILES  # type: ignore[attr-defined]
+
+
+def _add_configuration(verb: argparse.ArgumentParser) -> None:
+    _add_path(verb, "--config", metavar="FILE", type=Path, help="default: ~/.config/cloudfs/mount.toml")
+    verb.add_argument(
+        "-o",
+        dest="options",
+        metavar="K=V,…",
+        action="append",
+        default=[],
+        help="keys of the file, for this mount",
+    )
+    _add_path(verb, "mountpoint", metavar="MOUNTPOINT", nargs="?", help="goes before mount.path")
 
 
 def _add_targets(verb: argparse.ArgumentParser) -> None:

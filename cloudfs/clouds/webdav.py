@@ -14,6 +14,7 @@ from cloudfs.clouds.http import Http
 from cloudfs.clouds.locks import Locks
 from cloudfs.clouds.moves import Moves
 from cloudfs.clouds.odd_names import OddNames
+from cloudfs.clouds.properties import read_date
 from cloudfs.clouds.propfind import Propfind
 from cloudfs.clouds.reads import Reads
 from cloudfs.clouds.site import Site
@@ -85,6 +86,14 @@ class WebDav:
         await self.list_folder(b"")
         await self.quota()
         return self.capabilities
+
+    async def time(self) -> float | None:
+        """The server's clock, in epoch seconds; None where it does not tell. For `doctor`."""
+        async with self._site.http.request(
+            "OPTIONS", self._site.url(b"", is_folder=True), lane=Lane.METADATA, expect=(200, 204)
+        ) as answer:
+            at_ns = read_date(answer.header("Date") or "")
+            return None if at_ns is None else at_ns / 1e9
 
     async def probe_writes(self) -> Capabilities:
         return await self._write_probe.ensure(b"")

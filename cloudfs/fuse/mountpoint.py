@@ -36,6 +36,11 @@ def prepare(mountpoint: Path) -> None:
         _free(mountpoint)
     if is_mounted(mountpoint):
         raise MountFailed(f"{mountpoint} is mounted already; end that with: cloudfs umount {mountpoint}")
+    require_empty(mountpoint)
+
+
+def require_empty(mountpoint: Path) -> None:
+    """MountFailed, with the mend, where it is no folder that a mount can cover without hiding anything."""
     try:
         is_empty = not os.listdir(mountpoint)
     except OSError as error:
