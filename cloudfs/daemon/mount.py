@@ -31,7 +31,8 @@ from cloudfs.control.mount import MountServices, mount_methods
 from cloudfs.control.server import ControlServer
 from cloudfs.daemon.cloud import new_cloud
 from cloudfs.daemon.foundation import Foundation
-from cloudfs.daemon.services import Service
+from cloudfs.daemon.notify import ServiceManager, summary
+from cloudfs.daemon.services import Service, lone_errors
 from cloudfs.daemon.syncing import Syncing
 from cloudfs.database.bridge import Database
 from cloudfs.database.settings import Settings
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 
 LAST_SYNC_S = 10.0  # for what is pending when a signal ends the daemon
 ANSWER_S = 2.0  # for the answer to a client that asked for the unmount
+MARGIN_S = 30.0  # for the rest of a start or an end: what a service manager is asked to wait beside the above
 
 
 class Mount:
@@ -59,10 +61,18 @@ class Mount:
     """
 
     def __init__(
-        self, config: MountConfig, login: Login | None, database: Database, *, mount_id: str
+        self,
+        config: MountConfig,
+        login: Login | None,
+        database: Database,
+        *,
+        mount_id: str,
+        manager: ServiceManager,
     ) -> None:
-        """mount_id: the same in every run of this mount, and no other's."""
+        """mount_id: the same in every run of this mount, and no other's. manager: told of its life; it runs
+        already."""
         self._config = config
+        self._manager = manager
         self._simulator = Simulator()
         self._device = Device(config.device, config.cloud.url, simulator=self._simulator)
         interference = Interference(
@@ -217,18 +227,27 @@ class Mount:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Mount, and serve until the end is asked for, by a signal, by `umount`, or from outside."""
+        self._manager.starting(self._config.cloud.timeout + MARGIN_S)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._end_on_signal)
-            await nursery.start(self._serve_kernel)
-            for sync in self._syncs.values():
-                await nursery.start(sync.run)
-            self._are_syncs_open = True
-            # The last one, for a start or a question must not come before the syncs recall how they stand.
-            await nursery.start(self._control.run)
-            await self._look_at_root()
-            ready()
-            await self._end.wait()
+            nursery.start_soon(self._serve, ready)
+            await self._end.wait()  # which no start holds up
+            self._manager.stopping(MARGIN_S)
             nursery.cancel_scope.cancel()
+
+    async def _serve(self, ready: Callable[[], None]) -> None:
+        with lone_errors():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._serve_kernel)
+                for sync in self._syncs.values():
+                    await nursery.start(sync.run)
+                self._are_syncs_open = True
+                # The last one: a start or a question must not come before the syncs recall how they stand.
+                await nursery.start(self._control.run)
+                await self._look_at_root()
+                self._manager.ready()
+                ready()
+                await self._manager.follow(self._summary)
 
     async def _serve_kernel(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self._session.run(task_status=task_status)
@@ -266,6 +285,7 @@ class Mount:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 log.info("ending by %s", signal.Signals(await anext(signals)).name)
+                self._manager.stopping(LAST_SYNC_S + MARGIN_S)
                 nursery.start_soon(self._send_and_end)
                 log.info("ending at once by %s", signal.Signals(await anext(signals)).name)
                 self._end.set()
@@ -282,6 +302,9 @@ class Mount:
         self._end.set()
 
     # --- between the parts ---
+
+    def _summary(self) -> str:
+        return summary(self._base.readiness.state, self._status.pending)
 
     def _cloud_returned(self) -> None:
         for sync in self._syncs.values():

@@ -19,6 +19,7 @@ import trio
 from cloudfs.cache.directory import claim
 from cloudfs.config import MountConfig, read_credentials
 from cloudfs.daemon.mount import Mount
+from cloudfs.daemon.notify import ServiceManager
 from cloudfs.daemon.services import lone_errors, running
 from cloudfs.database.bridge import Database
 from cloudfs.database.faults import DatabaseDamaged, set_aside
@@ -33,18 +34,22 @@ DATABASE_NAME = "cloudfs.db"
 async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
     """Mount what `config` describes and serve it until SIGTERM, SIGINT, SIGHUP or an unmount.
 
-    ready: called once the root was listed, or the cloud is known to be out of reach.
+    ready: called once the root was listed, or the cloud is known to be out of reach. A service manager
+    (sd_notify(3)) is told of that, of the end, and how it stands meanwhile.
     Raises ConfigError where the credentials can't be had, MountFailed where the mountpoint can't be used,
     LocalIOError where the cache can't (or another daemon uses it); nothing stays mounted then.
     """
     _prepare_process()
+    manager = ServiceManager.of_this_process()
     login = await trio.to_thread.run_sync(read_credentials, config)
     with claim(config.cache.path, config.mount.path):
         # Before anything else speaks up: what can't be mounted is the one thing to say.
         await trio.to_thread.run_sync(prepare, config.mount.path, abandon_on_cancel=True)
         async with AsyncExitStack() as stack:
             database = await _open_database(stack, config.cache.path / DATABASE_NAME)
-            mount = Mount(config, login, database, mount_id=await _mount_id(Settings(database)))
+            await stack.enter_async_context(running(manager))
+            mount_id = await _mount_id(Settings(database))
+            mount = Mount(config, login, database, mount_id=mount_id, manager=manager)
             await mount.tree.load()
             for service in mount.services:
                 await stack.enter_async_context(running(service))
