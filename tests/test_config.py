@@ -22,10 +22,12 @@ from cloudfs.config import (
     Network,
     OnOpen,
     credentials,
+    is_noexec,
     load,
     parse_options,
     read_credentials,
     require_supported,
+    without_unknown,
 )
 from cloudfs.config.lines import locate
 from cloudfs.config.quantities import parse_duration, parse_mode, parse_size
@@ -350,6 +352,18 @@ def test_options_are_keys_of_the_file() -> None:
         "mount.name": "a=b",
     }
     assert parse_options("allow_other,rw") == {"mount.allow_other": "true", "mount.read_only": "false"}
+    assert parse_options("user=me,uhelper=hal,helper=fuse,default_permissions,noexec") == {}
+
+
+def test_of_exec_and_noexec_the_last_one_counts() -> None:
+    assert is_noexec("users,noexec,ro")
+    assert not is_noexec("noexec,exec")
+    assert not is_noexec("ro,x-noexec")
+
+
+def test_options_that_no_key_is_for_can_be_left_out() -> None:
+    text = "ro,_netdev,cache.size=1GiB,nonsense,cache.colour=red,allow_other,a.b.c=1"
+    assert without_unknown(text) == "ro,_netdev,cache.size=1GiB,allow_other"
 
 
 def test_options_go_before_the_file(write: Write) -> None:

@@ -66,6 +66,8 @@ def start_daemon(arguments: Sequence[str], log_file: Path) -> None:
                 stderr=log,
                 cwd="/",  # so that the daemon keeps no folder busy
                 start_new_session=True,
+                # The service manager that started this process does not expect to hear from another one.
+                env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
                 pass_fds=(writing,),
             )
         finally:

@@ -72,6 +72,7 @@ def _add_mount_verbs(verbs: _Verbs) -> None:
     mount.add_argument("--foreground", action="store_true", help="serve here, and log to this terminal")
     _add_configuration(mount)
     mount.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    mount.add_argument("--source", help=argparse.SUPPRESS)  # what mount_helper passes on
 
     umount = verbs.add(
         "umount",
@@ -273,7 +274,7 @@ def _add_configuration(verb: argparse.ArgumentParser) -> None:
         metavar="K=V,…",
         action="append",
         default=[],
-        help="keys of the file, for this mount",
+        help="keys of the file, for this mount; of mount(8)'s options ro, rw and noexec",
     )
     _add_path(verb, "mountpoint", metavar="MOUNTPOINT", nargs="?", help="goes before mount.path")
 

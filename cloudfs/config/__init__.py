@@ -3,7 +3,7 @@
 from cloudfs.config.credentials import Login, read_credentials
 from cloudfs.config.faults import ConfigError, Fault
 from cloudfs.config.loading import load, located, require_supported, socket_directory
-from cloudfs.config.options import parse_options
+from cloudfs.config.options import is_noexec, parse_options, without_unknown
 from cloudfs.config.settings import (
     CacheSettings,
     CloudSettings,
@@ -37,10 +37,12 @@ __all__ = [
     "Network",
     "OnOpen",
     "SyncSettings",
+    "is_noexec",
     "load",
     "located",
     "parse_options",
     "read_credentials",
     "require_supported",
     "socket_directory",
+    "without_unknown",
 ]

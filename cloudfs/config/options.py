@@ -11,11 +11,12 @@ from cloudfs.config.settings import MountConfig
 # mount(8), systemd.mount(5): what fstab lines carry for others to read, or what the mount has anyway.
 _FOR_OTHERS = frozenset(
     {"defaults", "auto", "noauto", "user", "nouser", "users", "group", "owner", "_netdev", "nofail"}
+    | {"default_permissions"}
     | {"exec", "noexec", "suid", "nosuid", "dev", "nodev", "sync", "async", "dirsync"}
     | {"atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime"}
     | {"lazytime", "nolazytime"}
 )
-_FOR_OTHERS_PREFIXES = ("x-", "X-", "comment=")
+_FOR_OTHERS_PREFIXES = ("x-", "X-", "comment=", "user=", "helper=", "uhelper=")
 _SHORT = {"ro": ("mount.read_only", "true"), "rw": ("mount.read_only", "false")}
 
 
@@ -38,6 +39,21 @@ def parse_options(text: str) -> dict[str, str]:
     return overrides
 
 
+def is_noexec(text: str) -> bool:
+    """Whether `-o` asks that no program is run from the mount; of `exec` and `noexec` the last one counts."""
+    asked = [option for option in text.split(",") if option in ("exec", "noexec")]
+    return asked[-1:] == ["noexec"]
+
+
+def without_unknown(text: str) -> str:
+    """The options but those that no key is for (mount(8)'s -s)."""
+    return ",".join(option for option in text.split(",") if _is_known(option))
+
+
+def _is_known(option: str) -> bool:
+    return all(_key_type(path) is not None for path in parse_options(option))
+
+
 def apply_overrides(tables: dict[str, Any], overrides: Mapping[str, str]) -> None:
     """Put `-o` options ("cache.size": "1GiB") into the parsed tables, typed as their keys want it.
 
@@ -48,13 +64,18 @@ def apply_overrides(tables: dict[str, Any], overrides: Mapping[str, str]) -> Non
         section, _, key = path.partition(".")
         table = tables.setdefault(section, {})
         if isinstance(table, dict):
-            table[key] = _typed(section, key, text)
+            table[key] = _typed(path, text)
 
 
-def _typed(section: str, key: str, text: str) -> object:
+def _key_type(path: str) -> object:
+    """The type of a key, as "cache.size"; None where there is no such key."""
+    section, _, key = path.partition(".")
     section_type = get_type_hints(MountConfig).get(section)
-    wanted = get_type_hints(section_type).get(key) if section_type is not None else None
-    if wanted not in (bool, int, tuple[str, ...]):
+    return None if section_type is None else get_type_hints(section_type).get(key)
+
+
+def _typed(path: str, text: str) -> object:
+    if _key_type(path) not in (bool, int, tuple[str, ...]):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]

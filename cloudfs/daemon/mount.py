@@ -38,6 +38,7 @@ from cloudfs.database.bridge import Database
 from cloudfs.database.settings import Settings
 from cloudfs.device import Device
 from cloudfs.fuse.callers import Caller, DenyList, caller_of
+from cloudfs.fuse.mountpoint import MountEntry
 from cloudfs.fuse.open_files import OpenPolicy
 from cloudfs.fuse.session import Session, SessionOptions
 from cloudfs.fuse.xattrs import Facts
@@ -68,10 +69,12 @@ class Mount:
         *,
         mount_id: str,
         manager: ServiceManager,
+        entry: MountEntry,
     ) -> None:
         """mount_id: the same in every run of this mount, and no other's. manager: told of its life; it runs
-        already."""
+        already. entry: how the mount table is to show it."""
         self._config = config
+        self._entry = entry
         self._manager = manager
         self._simulator = Simulator()
         self._device = Device(config.device, config.cloud.url, simulator=self._simulator)
@@ -156,7 +159,11 @@ class Mount:
         config, base = self._config, self._base
         return Session(
             options=SessionOptions(
-                config.mount.path, config.mount.allow_other, config.cloud.timeout, config.mount.read_only
+                config.mount.path,
+                config.mount.allow_other,
+                config.cloud.timeout,
+                config.mount.read_only,
+                self._entry,
             ),
             tree=base.tree,
             changes=base.changes,

@@ -24,18 +24,19 @@ from cloudfs.daemon.services import lone_errors, running
 from cloudfs.database.bridge import Database
 from cloudfs.database.faults import DatabaseDamaged, set_aside
 from cloudfs.database.settings import Settings
-from cloudfs.fuse.mountpoint import prepare
+from cloudfs.fuse.mountpoint import MountEntry, prepare
 
 log = logging.getLogger(__name__)
 
 DATABASE_NAME = "cloudfs.db"
 
 
-async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
+async def serve(config: MountConfig, *, ready: Callable[[], None], entry: MountEntry) -> None:
     """Mount what `config` describes and serve it until SIGTERM, SIGINT, SIGHUP or an unmount.
 
     ready: called once the root was listed, or the cloud is known to be out of reach. A service manager
-    (sd_notify(3)) is told of that, of the end, and how it stands meanwhile.
+    (sd_notify(3)) is told of that, of the end, and how it stands meanwhile. entry: how the mount table is to
+    show it.
     Raises ConfigError where the credentials can't be had, MountFailed where the mountpoint can't be used,
     LocalIOError where the cache can't (or another daemon uses it); nothing stays mounted then.
     """
@@ -49,7 +50,7 @@ async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
             database = await _open_database(stack, config.cache.path / DATABASE_NAME)
             await stack.enter_async_context(running(manager))
             mount_id = await _mount_id(Settings(database))
-            mount = Mount(config, login, database, mount_id=mount_id, manager=manager)
+            mount = Mount(config, login, database, mount_id=mount_id, manager=manager, entry=entry)
             await mount.tree.load()
             for service in mount.services:
                 await stack.enter_async_context(running(service))

@@ -9,7 +9,9 @@ import errno
 import logging
 import os
 import re
+import string
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from cloudfs.model.errors import MountFailed, TryAgain
@@ -22,7 +24,27 @@ FSTYPE = f"fuse.{FSNAME}"
 _DEVICE = "/dev/fuse"
 _UNMOUNT_TIMEOUT_S = 10
 # proc(5), mountinfo: blanks, tabs, newlines and backslashes stand as octal numbers.
+_PLAIN = frozenset(b"/._-" + string.ascii_letters.encode() + string.digits.encode())
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class MountEntry:
+    """How the mount table shows a mount.
+
+    source: fstab(5)'s first field, by which mount(8) tells whether a line is mounted already.
+    is_noexec: whether no program may be run from it.
+    """
+
+    source: str = FSNAME
+    is_noexec: bool = False
+
+    def options(self) -> set[str]:
+        """As libfuse takes them (fuse_opt.h): in ASCII, all but the plainest characters as octal numbers."""
+        source = "".join(
+            chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in os.fsencode(self.source)
+        )
+        return {f"fsname={source}", f"subtype={FSNAME}"} | ({"noexec"} if self.is_noexec else set())
 
 
 def prepare(mountpoint: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyfuse3
@@ -21,7 +21,7 @@ from cloudfs.events import Topic
 from cloudfs.fuse.callers import Caller
 from cloudfs.fuse.handles import Handles
 from cloudfs.fuse.invalidation import Invalidation
-from cloudfs.fuse.mountpoint import FSNAME, unmount
+from cloudfs.fuse.mountpoint import MountEntry, unmount
 from cloudfs.fuse.names import Names
 from cloudfs.fuse.open_files import OpenFiles, OpenPolicy
 from cloudfs.fuse.operations import Operations, Parts
@@ -55,12 +55,14 @@ class SessionOptions:
     """[mount] and [cloud] as far as the kernel's side needs them.
 
     timeout_s: the longest that one request waits on the network. read_only: programs may change nothing.
+    entry: how the mount table is to show it.
     """
 
     mountpoint: Path
     allow_other: bool
     timeout_s: float
     read_only: bool = False
+    entry: MountEntry = field(default_factory=MountEntry)
 
 
 class Session:
@@ -163,7 +165,7 @@ class Session:
 
     def _mount(self) -> None:
         # Not `ro`: pins and `user.*` attributes can be set, changes are refused by the handlers.
-        options = {"default_permissions", f"fsname={FSNAME}", f"subtype={FSNAME}"}
+        options = {"default_permissions"} | self._options.entry.options()
         if self._options.allow_other:
             options.add("allow_other")
         try:

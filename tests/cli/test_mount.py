@@ -19,6 +19,7 @@ from cloudfs.cli.background import start_daemon
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.logs import logging_to, open_log
 from cloudfs.config import ConfigError, Fault, MountConfig
+from cloudfs.fuse.mountpoint import MountEntry
 from cloudfs.model.errors import CloudfsError, MountFailed, TryAgain
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon, Refusal
@@ -39,7 +40,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[MountConfig | BaseException]
     """What the daemon is given to serve; an error put in here is what it fails with."""
     seen: list[MountConfig | BaseException] = []
 
-    async def serve(config: MountConfig, *, ready: Callable[[], None]) -> None:
+    async def serve(config: MountConfig, *, ready: Callable[[], None], entry: MountEntry) -> None:
         await trio.lowlevel.checkpoint()
         if seen and isinstance(seen[0], BaseException):
             raise seen[0]
@@ -159,7 +160,9 @@ def test_the_background_mount_returns_once_it_is_ready(
     fake.write_text(
         f"#!{sys.executable}\n"
         "import os, sys, time\n"
-        "facts = (sys.argv[1:], os.getcwd(), os.getsid(0) == os.getpid(), os.getpid())\n"
+        "is_told_of_the_manager = 'NOTIFY_SOCKET' in os.environ\n"
+        "is_leader = os.getsid(0) == os.getpid()\n"
+        "facts = (sys.argv[1:], os.getcwd(), is_leader, is_told_of_the_manager, os.getpid())\n"
         f"open({str(facts)!r}, 'w').write(repr(facts))\n"
         "descriptor = int(sys.argv[sys.argv.index('--ready-fd') + 1])\n"
         "os.write(descriptor, b'{\"ready\": true}')\n"
@@ -171,15 +174,15 @@ def test_the_background_mount_returns_once_it_is_ready(
     monkeypatch.setattr(sys, "executable", str(fake))
     monkeypatch.setattr(subprocess.Popen, "__del__", lambda _: None)  # it outlives its Popen, as it should
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     assert run("mount", "--config", "home/.config/cloudfs/mount.toml", "-o", "ro", "there") == 0
-    arguments, cwd, is_leader, pid = eval(facts.read_text())
+    arguments, cwd, is_leader, is_told_of_the_manager, pid = eval(facts.read_text())
     os.kill(pid, 15)
     os.waitpid(pid, 0)
-    assert (cwd, is_leader) == ("/", True)
+    assert (cwd, is_leader, is_told_of_the_manager) == ("/", True, False)
     assert arguments[3] == "mount"
-    assert ["--foreground", "--config", str(config), "-o", "ro", "--", str(tmp_path / "there")] == arguments[
-        6:
-    ]
+    what = ["--config", str(config), "--source", "cloudfs", "-o", "ro", "--", str(tmp_path / "there")]
+    assert arguments[6:] == ["--foreground", *what]
     assert (tmp_path / "state/cloudfs/mount.log").exists()
 
 
