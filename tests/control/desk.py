@@ -74,7 +74,14 @@ class Desk:
     """Every service of one mount. `methods` are called straight, or by the socket once `server` runs."""
 
     def __init__(
-        self, directory: Path, cloud: MemoryCloud, *, size: int, auto: bool, delete_brake: int
+        self,
+        directory: Path,
+        cloud: MemoryCloud,
+        *,
+        size: int,
+        auto: bool,
+        delete_brake: int,
+        database: Database | None,
     ) -> None:
         self.cloud = cloud
         self.device = Device()
@@ -88,7 +95,7 @@ class Desk:
             control=ControlSettings(socket=directory / "run" / "desk.sock", grant=GRANTS),
             sync=replace(SyncSettings(), auto=auto, delete_brake=delete_brake),
         )
-        self.database = Database(directory / "cloudfs.db")
+        self.database = database or Database(directory / "cloudfs.db")
         self.base = Foundation(
             self.config,
             self.database,
@@ -134,7 +141,6 @@ class Desk:
             may_read=self.mode_bits.may_read,
         )
         self.lines: list[dict[str, Any]] = []  # notifications of calls made straight
-        self._subscriptions: dict[Caller, Subscriptions] = {}
 
     async def _unmount(self) -> None:
         if self.is_busy:
@@ -246,10 +252,17 @@ class Desk:
 
     async def call_raw(self, method: str, params: bytes, caller: Caller = OWNER) -> Any:
         subscriptions = Subscriptions(self.events, lambda inode: True, self._note)
+        return await self.call_on(subscriptions, method, params, caller)
+
+    async def call_on(
+        self, subscriptions: Subscriptions, method: str, params: bytes, caller: Caller = OWNER
+    ) -> Any:
+        """A call of the connection that has these subscriptions."""
         call = Call(caller, subscriptions, lambda: None, self._notify)
         line = await self.methods.answer(Request(method, params, 1), call)
         assert line is not None
         answer = json.loads(line)
+        call.answered.set()
         for act in call.afterwards:
             act()
         if "error" in answer:
@@ -280,8 +293,10 @@ async def open_desk(
     size: int = 64 * MIB,
     auto: bool = False,
     delete_brake: int = 100,
+    database: Database | None = None,
 ) -> AsyncIterator[Desk]:
-    desk = Desk(directory, cloud, size=size, auto=auto, delete_brake=delete_brake)
+    """database: in place of one on the disk."""
+    desk = Desk(directory, cloud, size=size, auto=auto, delete_brake=delete_brake, database=database)
     async with desk.running():
         yield desk
 
