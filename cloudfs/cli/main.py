@@ -28,6 +28,7 @@ MODULES = {
     "pin": "cloudfs.cli.pin",
     "unpin": "cloudfs.cli.pin",
     "completion": "cloudfs.cli.completion",
+    "install-helper": "cloudfs.cli.install_helper",
 }
 
 

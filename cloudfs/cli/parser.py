@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_doctor(verbs)
     _add_simulate(verbs)
     _add_completion(verbs)
+    _add_install_helper(verbs)
     return parser
 
 
@@ -252,6 +253,26 @@ def _add_completion(verbs: _Verbs) -> None:
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
 
 
+def _add_install_helper(verbs: _Verbs) -> None:
+    install = verbs.add(
+        "install-helper",
+        "install mount.fuse.cloudfs, so that mount(8) and /etc/fstab know the type fuse.cloudfs",
+        examples=[
+            "cloudfs install-helper",
+            "mount -t fuse.cloudfs /etc/cloudfs/mount.toml /mnt/cloud -o cache.size=1GiB",
+        ],
+    )
+    _add_path(
+        install,
+        "--root",
+        metavar="DIR",
+        type=Path,
+        default=Path("/"),
+        help="the system to install it in, in its sbin; default: /",
+    )
+    _add_json(install)
+
+
 def _add_path(
     verb: argparse.ArgumentParser,
     name: str,
@@ -260,9 +281,10 @@ def _add_path(
     help: str,
     nargs: str | None = None,
     type: type[Path] | None = None,
+    default: Path | None = None,
 ) -> None:
     kind = type or str
-    argument = verb.add_argument(name, metavar=metavar, help=help, nargs=nargs, type=kind)
+    argument = verb.add_argument(name, metavar=metavar, help=help, nargs=nargs, type=kind, default=default)
     argument.complete = _FILES  # type: ignore[attr-defined]
 
 
