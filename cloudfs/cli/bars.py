@@ -10,7 +10,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-from cloudfs.cli.output import human_size, printable
+from cloudfs.cli.output import printable
+from cloudfs.model.sizes import human_size
 
 
 @contextmanager

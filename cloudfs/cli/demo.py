@@ -16,10 +16,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cloudfs.cli.failures import Exit, Failure
-from cloudfs.cli.output import human_size
 from cloudfs.cli.progress import open_progress
 from cloudfs.cli.sample import BLOCK, LARGE, LARGE_SIZE, is_right, write_sample
 from cloudfs.fuse.mountpoint import is_mounted
+from cloudfs.model.sizes import human_size
 
 _READ_SIZE = 32 * BLOCK
 _SERVER_PATIENCE_S = 10.0

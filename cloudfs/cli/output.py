@@ -7,8 +7,6 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-
 
 def print_json(value: object) -> None:
     """One document; ASCII, so that any locale and any name passes through."""
@@ -27,15 +25,6 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def printable(text: str) -> str:
     """A name with control characters, bidirectional marks and bytes that are no UTF-8 escaped."""
     return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
-def human_size(size: float) -> str:
-    """Bytes in the largest unit that leaves a number of 1 or more: 512 B, 1.5 MiB."""
-    power = 0
-    while size >= 1024 and power < len(_UNITS) - 1:
-        size /= 1024
-        power += 1
-    return f"{size:.0f} {_UNITS[power]}" if power == 0 or size >= 100 else f"{size:.1f} {_UNITS[power]}"
 
 
 def human_time(epoch_ms: int) -> str:

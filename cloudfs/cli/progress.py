@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from cloudfs.cli.output import human_share, human_size, printable
+from cloudfs.cli.output import human_share, printable
+from cloudfs.model.sizes import human_size
 
 _STEP_PERCENT = 10
 _STEP_S = 5.0

@@ -9,7 +9,8 @@ from typing import Any
 from cloudfs.cli.connection import CallFailed
 from cloudfs.cli.failures import Exit, combined
 from cloudfs.cli.mounts import Mount, find, reference_of
-from cloudfs.cli.output import human_share, human_size, print_json, print_table, printable
+from cloudfs.cli.output import human_share, print_json, print_table, printable
+from cloudfs.model.sizes import human_size
 
 _NO_ERROR = "NO_ERROR"
 

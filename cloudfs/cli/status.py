@@ -10,9 +10,10 @@ from typing import Any
 
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.mounts import connect, running
-from cloudfs.cli.output import human_share, human_size, human_time, print_json, printable
+from cloudfs.cli.output import human_share, human_time, print_json, printable
 from cloudfs.cli.simulate import described
 from cloudfs.model.enums import ErrorType, Scope
+from cloudfs.model.sizes import human_size
 
 _ARROWS = {"up": "↑", "down": "↓"}
 

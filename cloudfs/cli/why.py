@@ -10,8 +10,9 @@ from typing import Any
 from cloudfs.cli.connection import CallFailed
 from cloudfs.cli.failures import Exit
 from cloudfs.cli.mounts import find, is_uri, reference_of
-from cloudfs.cli.output import human_share, human_size, human_time, print_json, printable
+from cloudfs.cli.output import human_share, human_time, print_json, printable
 from cloudfs.model.enums import ErrorType, Location, Pin
+from cloudfs.model.sizes import human_size
 
 _MOST_PROGRAMS = 5  # of each kind are shown, the last ones; --json has them all
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from cloudfs import __version__
 from cloudfs.cli.main import MODULES, main
-from cloudfs.cli.output import human_share, human_size, human_time, print_table, printable
+from cloudfs.cli.output import human_share, human_time, print_table, printable
 from cloudfs.cli.progress import open_progress
 from cloudfs.cli.sample import BLOCK, LARGE, LARGE_SIZE, is_right, png_gradient, write_sample
+from cloudfs.model.sizes import human_size
 
 
 def run_python(code: str) -> str:
