@@ -95,7 +95,7 @@ def _serve(request: MountRequest, announcement: Announcement) -> None:
     # Imported here: the front half of a background mount only checks the configuration.
     import trio
 
-    from cloudfs.daemon import serve
+    from cloudfs.daemon.serving import serve
 
     config = request.config()
     entry = MountEntry(request.source, is_noexec(request.options))

@@ -1,5 +1,4 @@
-"""The daemon: builds every part once, runs them in order, and ends them in the reverse one."""
+"""The daemon: builds every part once, runs them in order, and ends them in the reverse one.
 
-from cloudfs.daemon.serving import serve
-
-__all__ = ["serve"]
+Its whole is `serving.serve`; nothing is imported here, as parts of it are of use without the kernel's side.
+"""
