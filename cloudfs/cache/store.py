@@ -249,6 +249,7 @@ class Store:
 
     def check_fits(self, inode: int, size: int) -> None:
         """Raise LocalStorageFull where what lacks of a file cannot fit, whatever other file is evicted."""
+        self._space.look_again()  # who made room a moment ago is not to be refused
         room = self._space.room()
         if self.is_dirty(inode):
             room = max(room, self._space.disk_room())

@@ -50,6 +50,10 @@ class Connection:
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, **params: Any) -> Any:
+        return self.request(method, params)
+
+    def request(self, method: str, params: Any) -> Any:
+        """The result of a call with these very params. RpcError."""
         self._next_id += 1
         request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params}
         self._socket.sendall(json.dumps(request).encode() + b"\n")

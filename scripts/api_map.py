@@ -1,0 +1,273 @@
+"""docs/api.md: each section of the cloudSync reference with its method, its event and its tests.
+
+Made from the code: the methods, their params, codes and texts from the tables of `cloudfs.control`, the
+values from `cloudfs.model.enums`, the Python names from `cloudfs.client`, and the tests from the marker
+`shows` that they carry. A cell is one outcome of a method (`FileSync.start 22400003`), one state of an event
+(`FileSync.progress STOPPED`) or one value of an enumeration (`ErrorType.CLOUD_STORAGE_FULL`); a method's own
+name stands for its result. Every cell has a test on a real mount, or a reason why it can't occur.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+
+from cloudfs import client
+from cloudfs.control.call import Access, AnyMethod
+from cloudfs.control.cloud_file_cache import cloud_file_cache_methods, download_methods
+from cloudfs.control.cloud_sync import cloud_sync_methods
+from cloudfs.control.file_sync import sync_methods
+from cloudfs.control.messages import ANY
+from cloudfs.model.enums import (
+    DownloadErrorType,
+    ErrorType,
+    EventClass,
+    FileSyncState,
+    Scope,
+    State,
+    SyncState,
+)
+from cloudfs.model.progress import DownloadProgress, SyncProgress
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "api.md"
+ON_A_MOUNT = "tests/mount/"
+
+CLASSES = ("FileSync", "GallerySync", "CloudFileCache", "Download")
+STATES: Mapping[str, type[IntEnum]] = {
+    "FileSync": SyncState,
+    "GallerySync": SyncState,
+    "CloudFileCache": State,
+    "Download": State,
+}
+PROGRESS = {"FileSync": SyncProgress, "GallerySync": SyncProgress}
+ENUMS: Sequence[type[IntEnum]] = (ErrorType, DownloadErrorType, FileSyncState)
+
+# What the contract adds to the reference's tables.
+ADDED = {
+    "CloudFileCache.start": (201,),
+    "CloudFileCache.stop": (201,),
+    "CloudFileCache.cleanCache": (13900010,),
+    "Download.start": (14000002,),
+    "Download.stop": (13900002, 14000002),
+}
+
+_NO_FILE = "`off` names no file, so nothing about one can be wrong"
+IMPOSSIBLE = {
+    "CloudFileCache.off 13900002": _NO_FILE,
+    "CloudFileCache.off 13900025": _NO_FILE,
+    "CloudFileCache.off 14000002": _NO_FILE,
+}
+
+ACCESS = {
+    Access.SYSTEM: "system apps with CLOUDFILE_SYNC",
+    Access.ANYBODY: "who can read the file",
+    Access.OWNER: "the mount's owner and root",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test that shows something. file: relative to the project."""
+
+    file: str
+    name: str
+
+    def link(self) -> str:
+        return f"[{self.name}](../{self.file})"
+
+
+class Shown:
+    """Which tests show which cells."""
+
+    def __init__(self, cells: Sequence[str], claims: Sequence[tuple[Test, str]]) -> None:
+        """claims: a test and a cell that it shows, or a pattern of cells (fnmatch)."""
+        self._tests: dict[str, list[Test]] = {cell: [] for cell in cells}
+        self.unknown: list[str] = []
+        for test, pattern in claims:
+            matching = [cell for cell in cells if fnmatchcase(cell, pattern)]
+            if not matching:
+                self.unknown.append(f"{test.file}: {test.name}: there is no {pattern!r}")
+            for cell in matching:
+                if test not in self._tests[cell]:
+                    self._tests[cell].append(test)
+
+    def empty(self) -> list[str]:
+        """Cells that nothing shows on a real mount, and that could occur."""
+        return [
+            cell
+            for cell, tests in self._tests.items()
+            if cell not in IMPOSSIBLE and not any(test.file.startswith(ON_A_MOUNT) for test in tests)
+        ]
+
+    def describe(self, cell: str) -> str:
+        if cell in IMPOSSIBLE:
+            return f"can't occur: {IMPOSSIBLE[cell]}"
+        return "<br>".join(test.link() for test in self._tests[cell])
+
+
+def methods() -> list[AnyMethod]:
+    """The reference's methods as the socket has them. Made over nothing: only a call would need it."""
+    nothing = cast(Any, None)
+    made = [*cloud_file_cache_methods(nothing, nothing), *download_methods(nothing)]
+    made += cloud_sync_methods(nothing, nothing)
+    for scope, event_class in ((Scope.FILES, EventClass.FILE_SYNC), (Scope.GALLERY, EventClass.GALLERY_SYNC)):
+        made += sync_methods(cast(Any, SimpleNamespace(scope=scope, event_class=event_class)))
+    return made
+
+
+def codes(method: AnyMethod) -> list[int]:
+    """The codes of a method: the reference's, and those that the contract adds."""
+    return sorted({*method.messages, *ADDED.get(method.name, ())})
+
+
+def cells() -> list[str]:
+    """Every cell there is."""
+    found = []
+    for method in methods():
+        found.append(method.name)
+        found += [f"{method.name} {code}" for code in codes(method)]
+    for name, states in STATES.items():
+        found += [f"{name}.progress {state.name}" for state in states]
+    for enum in ENUMS:
+        found += [f"{enum.__name__}.{value.name}" for value in enum]
+    return found
+
+
+# --- the tests ---
+
+
+def claims(folder: Path) -> list[tuple[Test, str]]:
+    """What the tests below a folder say that they show."""
+    found: list[tuple[Test, str]] = []
+    for file in sorted(folder.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                test = Test(str(file.relative_to(ROOT)), node.name)
+                found += [(test, cell) for mark in node.decorator_list for cell in _shown_by(mark)]
+    return found
+
+
+def _shown_by(decorator: ast.expr) -> Iterator[str]:
+    """The arguments of every `pytest.mark.shows(...)` in a decorator, those of single params too."""
+    for node in ast.walk(decorator):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.shows":
+            yield from (ast.literal_eval(argument) for argument in node.args)
+
+
+# --- the page ---
+
+HEAD = """\
+# The cloudSync reference, section by section
+
+<!-- Made by scripts/api-map; a test keeps it true. -->
+
+Each section of `@ohos.file.cloudSync` with the method of the control socket that carries it
+([control.md](control.md)), its name in `cloudfs.client`, its event, and the tests that show each outcome on a
+real mount against a real server. The promise and the callback overload of a method are one. Constructors are
+no call: they take nothing, and their 202 and 401 come with the first call.
+"""
+
+
+def page(shown: Shown) -> str:
+    """docs/api.md."""
+    parts = [HEAD]
+    by_class: dict[str, list[AnyMethod]] = {}
+    for method in methods():
+        by_class.setdefault(method.name.partition(".")[0], []).append(method)
+    for name in CLASSES:
+        parts.append(f"## {name}\n")
+        parts += [_method(method, shown) for method in by_class[name]]
+        parts.append(_event(name, shown))
+    parts.append("## cloudSync\n")
+    parts += [_method(method, shown) for method in by_class["cloudSync"]]
+    parts.append("## Enumerations\n")
+    parts += [_enum(enum, shown) for enum in ENUMS]
+    return "\n".join(parts)
+
+
+def _method(method: AnyMethod, shown: Shown) -> str:
+    lines = [
+        f"### {method.name}\n",
+        f"Socket: `{method.name}({_params(method)})`, for {ACCESS[method.access]}. "
+        f"Python: `{python_name(method.name)}`.\n",
+        "| outcome | text | shown by |",
+        "|---|---|---|",
+        f"| result | | {shown.describe(method.name)} |",
+    ]
+    for code in codes(method):
+        text = method.messages.get(code) or f"{ANY[code]} *(beyond the reference)*"
+        lines.append(f"| {code} | {text} | {shown.describe(f'{method.name} {code}')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _params(method: AnyMethod) -> str:
+    names = (
+        field.encode_name + ("" if field.required else "?") for field in msgspec.structs.fields(method.params)
+    )
+    return ", ".join(names)
+
+
+def python_name(method: str) -> str:
+    """The method's name in `cloudfs.client`. Raises AttributeError where it has none there."""
+    owner, _, name = method.partition(".")
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    if owner == "cloudSync":
+        getattr(client, snake)
+        return snake
+    getattr(getattr(client, owner), snake)
+    return f"{owner}.{snake}"
+
+
+def _event(name: str, shown: Shown) -> str:
+    progress = PROGRESS.get(name, DownloadProgress)
+    names = ", ".join(field.name for field in fields(progress))
+    states = STATES[name]
+    lines = [
+        f"### {name}: the progress event\n",
+        f"Socket: `{name}.progress`. Python: `{progress.__name__}({names})`. "
+        f"Its `state` is a {states.__name__}.\n",
+        f"| {states.__name__} | value | shown by |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {state.name} | {state.value} | {shown.describe(f'{name}.progress {state.name}')} |"
+        for state in states
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _enum(enum: type[IntEnum], shown: Shown) -> str:
+    name = enum.__name__
+    lines = [f"### {name}\n", "| name | value | shown by |", "|---|---|---|"]
+    lines += [
+        f"| {value.name} | {value.value} | {shown.describe(f'{name}.{value.name}')} |" for value in enum
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def build() -> tuple[str, list[str]]:
+    """The page, and what is wrong with it: cells without a test, tests that show what there is not."""
+    shown = Shown(cells(), claims(ROOT / "tests"))
+    return page(shown), [*shown.unknown, *(f"nothing shows {cell} on a mount" for cell in shown.empty())]
+
+
+def main() -> int:
+    text, wrong = build()
+    PAGE.write_text(text)
+    for line in wrong:
+        print(f"api-map: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
