@@ -36,3 +36,10 @@ def test_what_is_in_the_folder_would_be_hidden(tmp_path: Path) -> None:
 
 def test_unmounting_what_is_not_mounted_is_done(tmp_path: Path) -> None:
     mountpoint.unmount(tmp_path)
+
+
+def test_the_mount_table_is_told_in_characters_that_libfuse_does_not_read_as_its_own() -> None:
+    entry = mountpoint.MountEntry("/etc/a,b\\ü\udcff.toml", is_noexec=True)
+    source = r"fsname=/etc/a\054b\134\303\274\377.toml"
+    assert entry.options() == {source, "subtype=cloudfs", "noexec"}
+    assert mountpoint.MountEntry().options() == {"fsname=cloudfs", "subtype=cloudfs"}
