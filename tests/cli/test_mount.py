@@ -48,10 +48,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[MountConfig | BaseException]
         logging.getLogger("cloudfs.test").info("serving %s", config.name)
         ready()
 
-    daemon = types.ModuleType("cloudfs.daemon")
-    daemon.serve = serve  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "cloudfs.daemon", daemon)
-    monkeypatch.setattr("cloudfs.daemon", daemon, raising=False)
+    serving = types.ModuleType("cloudfs.daemon.serving")  # the real one needs FUSE
+    serving.serve = serve  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cloudfs.daemon.serving", serving)
     return seen
 
 
