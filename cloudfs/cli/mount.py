@@ -92,12 +92,12 @@ def config_file(asked: Path | None) -> Path:
 
 
 def _serve(request: MountRequest, announcement: Announcement) -> None:
+    config = request.config()
     # Imported here: the front half of a background mount only checks the configuration.
     import trio
 
     from cloudfs.daemon.serving import serve
 
-    config = request.config()
     entry = MountEntry(request.source, is_noexec(request.options))
     with logging_to(sys.stderr):
         try:
