@@ -355,6 +355,15 @@ def test_options_are_keys_of_the_file() -> None:
     assert parse_options("user=me,uhelper=hal,helper=fuse,default_permissions,noexec") == {}
 
 
+def test_an_option_can_be_a_list(write: Write) -> None:
+    overrides = parse_options('ro,gallery.folders=["A, B","C"],hydration.deny=[],name=a[b')
+    config = load(write(""), overrides | {"cloud.url": "https://dav.example/"})
+    assert config.gallery.folders == ("A, B", "C")
+    assert config.hydration.deny == ()
+    assert config.name == "a[b"
+    assert config.mount.read_only
+
+
 def test_of_exec_and_noexec_the_last_one_counts() -> None:
     assert is_noexec("users,noexec,ro")
     assert not is_noexec("noexec,exec")

@@ -27,9 +27,12 @@ def become(name: str) -> None:
         return
     if os.getuid() != 0:
         raise NotPossible(f"only root may mount as {name}")
-    os.initgroups(name, account.pw_gid)
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)
+    try:
+        os.initgroups(name, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    except OSError as error:  # a container's root may lack the right
+        raise NotPossible(f"{name} can't be become: {error.strerror}") from error
     kept = of_the_machine(os.environ)
     os.environ.clear()
     os.environ.update(kept)

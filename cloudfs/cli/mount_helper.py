@@ -21,7 +21,7 @@ from cloudfs.cli.failures import Failure
 from cloudfs.cli.install_helper import PROGRAM
 from cloudfs.cli.mount import MountRequest, mount_in_background
 from cloudfs.cli.output import printable
-from cloudfs.config import MountConfig, without_unknown
+from cloudfs.config import MountConfig, split_options, without_unknown
 from cloudfs.fuse.mountpoint import is_mounted
 from cloudfs.model.errors import CloudfsError
 
@@ -45,7 +45,7 @@ class HelperOptions:
 
 def read_options(text: str) -> HelperOptions:
     """Sort out the words for us from those for the mount; of several users the last one counts."""
-    words = [word for word in text.split(",") if word]
+    words = split_options(text)
     users = [word.removeprefix("setuid=") for word in words if word.startswith("setuid=")]
     rest = [word for word in words if word != "remount" and not word.startswith("setuid=")]
     return HelperOptions(users[-1] if users else None, "remount" in words, ",".join(rest))

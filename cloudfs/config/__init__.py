@@ -3,7 +3,7 @@
 from cloudfs.config.credentials import Login, read_credentials
 from cloudfs.config.faults import ConfigError, Fault
 from cloudfs.config.loading import load, located, require_supported, socket_directory
-from cloudfs.config.options import is_noexec, parse_options, without_unknown
+from cloudfs.config.options import is_noexec, parse_options, split_options, without_unknown
 from cloudfs.config.settings import (
     CacheSettings,
     CloudSettings,
@@ -44,5 +44,6 @@ __all__ = [
     "read_credentials",
     "require_supported",
     "socket_directory",
+    "split_options",
     "without_unknown",
 ]

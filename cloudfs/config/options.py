@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, get_type_hints
@@ -17,7 +18,14 @@ _FOR_OTHERS = frozenset(
     | {"lazytime", "nolazytime"}
 )
 _FOR_OTHERS_PREFIXES = ("x-", "X-", "comment=", "user=", "helper=", "uhelper=")
+# An option, which a comma ends, but for those in the brackets of a list.
+_OPTION = re.compile(r"(?:\[[^\]]*\]|[^,])+")
 _SHORT = {"ro": ("mount.read_only", "true"), "rw": ("mount.read_only", "false")}
+
+
+def split_options(text: str) -> list[str]:
+    """`ro,hydration.deny=["a","b"]` as its two options; empty ones are left out."""
+    return _OPTION.findall(text)
 
 
 def parse_options(text: str) -> dict[str, str]:
@@ -27,8 +35,8 @@ def parse_options(text: str) -> dict[str, str]:
     `read_only`; options meant for mount(8) or systemd are left out.
     """
     overrides: dict[str, str] = {}
-    for option in text.split(","):
-        if not option or option in _FOR_OTHERS or option.startswith(_FOR_OTHERS_PREFIXES):
+    for option in split_options(text):
+        if option in _FOR_OTHERS or option.startswith(_FOR_OTHERS_PREFIXES):
             continue
         if option in _SHORT:
             key, value = _SHORT[option]
@@ -41,13 +49,13 @@ def parse_options(text: str) -> dict[str, str]:
 
 def is_noexec(text: str) -> bool:
     """Whether `-o` asks that no program is run from the mount; of `exec` and `noexec` the last one counts."""
-    asked = [option for option in text.split(",") if option in ("exec", "noexec")]
+    asked = [option for option in split_options(text) if option in ("exec", "noexec")]
     return asked[-1:] == ["noexec"]
 
 
 def without_unknown(text: str) -> str:
     """The options but those that no key is for (mount(8)'s -s)."""
-    return ",".join(option for option in text.split(",") if _is_known(option))
+    return ",".join(option for option in split_options(text) if _is_known(option))
 
 
 def _is_known(option: str) -> bool:

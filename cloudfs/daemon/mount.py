@@ -299,13 +299,15 @@ class Mount:
 
     async def _send_and_end(self) -> None:
         """What can't go in time is durable, and goes with the next mount."""
-        if self._are_syncs_open and self._base.readiness.state is CloudState.READY:
-            scopes = [scope for scope, sync in self._syncs.items() if sync.is_automatic]
-            try:
+        try:
+            if self._are_syncs_open and self._base.readiness.state is CloudState.READY:
+                scopes = [scope for scope, sync in self._syncs.items() if sync.is_automatic]
                 with trio.move_on_after(LAST_SYNC_S):
                     await self._drain.run(scopes)
-            except CloudfsError as error:
-                log.warning("what is pending goes with the next mount: %s", error.reason)
+            if pending := self._status.pending:
+                log.warning("changes that go with the next mount: %d", pending)
+        except CloudfsError as error:
+            log.warning("what is pending goes with the next mount: %s", error.reason)
         self._end.set()
 
     # --- between the parts ---

@@ -21,7 +21,7 @@ from cloudfs.cli.mount import MountRequest
 from cloudfs.cli.mount_helper import HelperOptions, main, read_options
 from cloudfs.config import MountConfig
 
-WORDS = st.text(st.characters(exclude_characters=",", exclude_categories=["Cs"]), min_size=1).filter(
+WORDS = st.text(st.characters(exclude_characters=",[]", exclude_categories=["Cs"]), min_size=1).filter(
     lambda word: word != "remount" and not word.startswith("setuid=")
 )
 
@@ -45,6 +45,7 @@ def environment() -> Iterator[None]:
         ("rw,cache.size=1GiB,_netdev", HelperOptions(None, False, "rw,cache.size=1GiB,_netdev")),
         ("rw,setuid=me,nofail", HelperOptions("me", False, "rw,nofail")),
         ("setuid=me,,setuid=you", HelperOptions("you", False, "")),
+        ('setuid=me,gallery.folders=["A","B"]', HelperOptions("me", False, 'gallery.folders=["A","B"]')),
         ("ro,remount", HelperOptions(None, True, "ro")),
         ("x-remount,asetuid=1", HelperOptions(None, False, "x-remount,asetuid=1")),
     ],
@@ -53,7 +54,9 @@ def test_options_apart(text: str, options: HelperOptions) -> None:
     assert read_options(text) == options
 
 
-@given(st.lists(WORDS), st.none() | st.text(st.characters(exclude_characters=",")), st.booleans(), st.data())
+@given(
+    st.lists(WORDS), st.none() | st.text(st.characters(exclude_characters=",[]")), st.booleans(), st.data()
+)
 def test_what_is_not_for_the_helper_goes_on_in_its_order(
     words: list[str], user: str | None, is_remount: bool, data: st.DataObject
 ) -> None:

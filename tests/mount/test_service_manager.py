@@ -106,6 +106,7 @@ def test_a_server_that_hangs_holds_up_no_end_and_nothing_is_lost(
     mount.process.send_signal(signal.SIGTERM)
     manager.hear("STOPPING=1")
     assert mount.process.wait(PATIENCE_S) == 0
+    assert "changes that go with the next mount: 1\n" in mount.log.read_text()
     proxy.resume()
     assert_same(tree(apache.root), {})
     mount.start()
