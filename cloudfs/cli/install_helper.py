@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
 import shlex
 import sys
 import tempfile
@@ -26,6 +27,9 @@ def run(arguments: argparse.Namespace) -> Exit:
         where = printable(str(error.filename or arguments.root))
         mend = "run it as root, or name a folder that you may write to by --root"
         raise Failure(f"{where}: {error.strerror}; {mend}") from error
+    if owner := _deciding_user():
+        words = f"{printable(sys.executable)} belongs to {owner}, who so decides what mount(8) runs as root"
+        print(f"cloudfs: {words}", file=sys.stderr)
     if arguments.json:
         print_json({"helper": str(helper), "interpreter": sys.executable, "fstab": _EXAMPLE})
     else:
@@ -48,6 +52,18 @@ def install(root: Path) -> Path:
         raise Failure(f"{printable(str(helper))} is there, and not of cloudfs' making; {mend}")
     _replace(helper, _script())
     return helper
+
+
+def _deciding_user() -> str | None:
+    """Who but root may change what the helper runs, where it is root who installs it."""
+    owners = {os.stat(path).st_uid for path in (sys.executable, __file__)} - {0}
+    if os.geteuid() != 0 or not owners:
+        return None
+    uid = min(owners)
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def _script() -> str:

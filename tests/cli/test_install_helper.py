@@ -54,6 +54,20 @@ def test_an_interpreter_with_an_odd_name(run: Run, root: Path, monkeypatch: pyte
     assert said == "-P -m cloudfs.cli.mount_helper a b\n"
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only what root installs is run by root")
+def test_root_is_told_whose_program_it_will_run(
+    run: Run, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("install-helper", "--root", root) == 0
+    assert capsys.readouterr().err == ""
+    theirs = root / "python"
+    theirs.touch()
+    os.chown(theirs, 65534, 65534)
+    monkeypatch.setattr(sys, "executable", str(theirs))
+    assert run("install-helper", "--root", root) == 0
+    assert f"{theirs} belongs to nobody, who so decides" in capsys.readouterr().err
+
+
 def test_ours_is_replaced(run: Run, root: Path) -> None:
     assert run("install-helper", "--root", root) == 0
     helper = root / "sbin" / NAME
