@@ -48,13 +48,23 @@ def claim(directory: Path, mountpoint: Path | None = None) -> Iterator[None]:
 
 
 def require_usable(directory: Path, mountpoint: Path | None = None) -> None:
-    """LocalIOError, with the mend, where an existing directory can't be the cache; nothing is changed."""
+    """LocalIOError, with the mend, where a directory can't be the cache, or become it if it is not there yet.
+
+    Nothing is changed.
+    """
+    existing = nearest(directory)
     try:
         _refuse_inside(directory, mountpoint)
-        _refuse_foreign(directory)
-        _refuse_remote(directory)
+        if existing == directory:
+            _refuse_foreign(directory)
+        _refuse_remote(directory, existing)
     except OSError as error:
         raise LocalIOError(f"the cache directory {directory} can't be used ({error.strerror})") from error
+
+
+def nearest(directory: Path) -> Path:
+    """The directory, or of those above it the lowest that is there."""
+    return next(above for above in (directory, *directory.parents) if os.path.exists(above))
 
 
 def user_of(directory: Path) -> str | None:
@@ -130,8 +140,8 @@ def _refuse_foreign(directory: Path) -> None:
         )
 
 
-def _refuse_remote(directory: Path) -> None:
-    kind = _file_system(directory)
+def _refuse_remote(directory: Path, existing: Path) -> None:
+    kind = _file_system(existing)
     if kind in _REMOTE_TYPES or kind.partition(".")[0] in ("fuse", "fuseblk"):
         raise LocalIOError(
             f"the cache directory {directory} lies on a file system of type {kind}: "

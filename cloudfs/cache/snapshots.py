@@ -14,6 +14,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
 from weakref import WeakKeyDictionary
 
 import trio
@@ -205,6 +207,18 @@ class Snapshots:
             return False
         self._space.took(content.size)
         return True
+
+
+def can_clone(directory: Path) -> bool | None:
+    """Whether files of a directory can share blocks; None where it can't be found out.
+
+    Tried with files that have no name, of which nothing stays.
+    """
+    try:
+        with TemporaryFile(dir=directory) as file, TemporaryFile(dir=directory) as twin:
+            return _clone(file.fileno(), twin.fileno())
+    except OSError:
+        return None
 
 
 def _clone(fd: int, twin: int) -> bool:

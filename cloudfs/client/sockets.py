@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 ROOT_SOCKETS = Path("/run/cloudfs")
@@ -21,7 +22,7 @@ def find_socket(given: str | os.PathLike[str] | None) -> str:
     named = given or os.environ.get("CLOUDFS_SOCKET")
     if named:
         return os.fspath(named)
-    listening = [path for path in _candidates() if _listens(path)]
+    listening = [path for path in candidates() if _listens(path)]
     if not listening:
         raise NoDaemon("no mount is running")
     if len(listening) > 1:
@@ -29,12 +30,14 @@ def find_socket(given: str | os.PathLike[str] | None) -> str:
     return str(listening[0])
 
 
-def _candidates() -> list[Path]:
+def candidates() -> list[Path]:
     """Where daemons listen unless told otherwise (INTERFACE section 3): this user's, and root's."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return sorted(
-        path for folder in (Path(runtime, "cloudfs"), ROOT_SOCKETS) for path in folder.glob("*.sock")
-    )
+    found: set[Path] = set()
+    for folder in (Path(runtime, "cloudfs"), ROOT_SOCKETS):
+        with suppress(PermissionError):  # another user's runtime directory, kept by su(1)
+            found.update(folder.glob("*.sock"))
+    return sorted(found)
 
 
 def _listens(path: Path) -> bool:

@@ -64,6 +64,18 @@ class Quota:
     available: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server says of itself before anything is asked of it.
+
+    levels: of WebDAV (RFC 4918 section 18: 1, 2 with locks, 3); empty where it offers none. time_s: its
+    clock, in epoch seconds; None where it does not tell.
+    """
+
+    levels: frozenset[str] = frozenset()
+    time_s: float | None = None
+
+
 class Content(Protocol):
     """An answer's body, checked against what was asked for before the first byte is handed out."""
 

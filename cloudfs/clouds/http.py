@@ -41,6 +41,7 @@ MAX_REDIRECTS = 5
 DRAIN_BYTES = 64 * 1024  # of a body that nobody wants, read to keep its connection
 DRAIN_S = 1.0
 _CUT_OFF = "the device is told to have no network"
+_ORIGIN_SHOWN = 300  # a host has 253 bytes at most (RFC 1035)
 
 # Safe methods (RFC 9110 section 9.2.1; RFC 4918 section 9.1): asked twice, they do no more than once.
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND"))
@@ -341,12 +342,16 @@ class Http:
         """Where to ask the same again. WrongContent where that is no business of ours."""
         target = urljoin(url, response.headers["Location"])
         try:
-            is_ours = origin_of(target) == self._origin
+            origin = origin_of(target)
         except ValueError:
-            is_ours = False
-        if not is_ours:
             raise WrongContent(
-                f"the server redirects {method} to another origin; if that is right, name it in [cloud] url",
+                f"the server redirects {method} to what is no web address", status=response.status_code
+            ) from None
+        if origin != self._origin:
+            elsewhere = "{}://{}:{}".format(*origin)  # and no more of it: what follows may hold a secret
+            raise WrongContent(
+                f"the server redirects {method} to {elsewhere[:_ORIGIN_SHOWN]!r}; if that is right, name it "
+                "in [cloud] url",
                 status=response.status_code,
             )
         repeatable = body is None or isinstance(body, bytes)

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -77,8 +77,12 @@ class Temporaries:
 
     def met(self, folder: RemotePath, names: Mapping[bytes, int | None]) -> None:
         """A listing of `folder` showed these hidden names, with their times."""
-        ours = {join(folder, name) for name in names if name.startswith(self._prefix)}
+        ours = {join(folder, name) for name in self.own(names)}
         self._left |= ours - self._reserved
+
+    def own(self, names: Iterable[bytes]) -> set[bytes]:
+        """Those of these hidden names that are this mount's."""
+        return {name for name in names if name.startswith(self._prefix)}
 
     def is_in_use(self, name: bytes, mtime_ns: int | None) -> bool:
         """Whether what is under a hidden name may be of use to anybody: another mount's upload under way,

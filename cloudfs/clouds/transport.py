@@ -125,7 +125,7 @@ def open_pool(url: str, max_connections: int, ca_file: Path | None) -> httpcore.
     }
     if url.startswith("https:"):
         options["ssl_context"] = _trust(ca_file)
-    proxy = _proxy_for(url)
+    proxy = proxy_for(url)
     if proxy is None:
         return httpcore.AsyncConnectionPool(**options)
     split = urlsplit(proxy)
@@ -150,7 +150,8 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL, with credentials if it has any; None without one."""
     split = urlsplit(url)
     if split.hostname is None or proxy_bypass(split.hostname):
         return None

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 import trio
 
-from cloudfs.clouds.base import Capabilities, Content, Lane, Quota
+from cloudfs.clouds.base import Capabilities, Content, Lane, Offer, Quota
 from cloudfs.clouds.bases import Bases
 from cloudfs.clouds.http import Http
 from cloudfs.clouds.locks import Locks
@@ -25,7 +25,7 @@ from cloudfs.clouds.write_probe import WriteProbe
 from cloudfs.clouds.writes import Upload, Writes
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import CloudState, Kind
-from cloudfs.model.errors import CloudStorageFull, WrongContent
+from cloudfs.model.errors import CloudStorageFull
 
 
 class WebDav:
@@ -72,31 +72,30 @@ class WebDav:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         await self._site.http.run(task_status=task_status)
 
-    async def probe(self) -> Capabilities:
-        """Ask what can be asked without writing; for `doctor`.
+    async def offer(self) -> Offer:
+        """Whatever a server answers that was reached, be it a refusal; for `doctor`.
 
-        WrongContent where the server is none for WebDAV, and what `quota` and `list_folder` raise.
+        NetworkUnavailable, NetworkTimeout where none was; WrongContent, with the status, where the answer is
+        a redirect to elsewhere.
         """
         async with self._site.http.request(
-            "OPTIONS", self._site.url(b"", is_folder=True), lane=Lane.METADATA, expect=(200, 204)
+            "OPTIONS", self._site.url(b"", is_folder=True), lane=Lane.METADATA, expect=range(200, 600)
         ) as answer:
-            levels = [level.strip() for level in (answer.header("DAV") or "").split(",")]
-            if "1" not in levels:
-                raise WrongContent("the server does not offer WebDAV at this URL")
-        await self.list_folder(b"")
-        await self.quota()
-        return self.capabilities
-
-    async def time(self) -> float | None:
-        """The server's clock, in epoch seconds; None where it does not tell. For `doctor`."""
-        async with self._site.http.request(
-            "OPTIONS", self._site.url(b"", is_folder=True), lane=Lane.METADATA, expect=(200, 204)
-        ) as answer:
-            at_ns = read_date(answer.header("Date") or "")
-            return None if at_ns is None else at_ns / 1e9
+            told = (answer.header("DAV") or "").split(",")
+            at_ns = read_date(answer.header("Date"))
+        levels = frozenset(level.strip() for level in told) - {""}
+        return Offer(levels, None if at_ns is None else at_ns / 1e9)
 
     async def probe_writes(self) -> Capabilities:
         return await self._write_probe.ensure(b"")
+
+    async def sweep(self) -> set[bytes]:
+        """Remove what this run's mount id left in the root under hidden names; returns those that stay."""
+        if left := await self._left_behind():
+            self._temporaries.met(b"", dict.fromkeys(left))
+            await self._temporaries.sweep()
+            left = await self._left_behind()
+        return left
 
     async def list_folder(self, path: RemotePath) -> FolderListing:
         return await self._propfind.list_folder(path)
@@ -169,6 +168,9 @@ class WebDav:
             await self._moves.to_free(source, target, kind)
         else:
             await self._moves.onto(source, target, replaces)
+
+    async def _left_behind(self) -> set[bytes]:
+        return self._temporaries.own(await self._propfind.hidden_names(b""))
 
     async def _prepare(self, folder: RemotePath) -> None:
         """Know how the server treats changes, and take away what earlier ones left there."""

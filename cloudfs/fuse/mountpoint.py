@@ -73,12 +73,20 @@ def require_empty(mountpoint: Path) -> None:
 
 def is_mounted(mountpoint: Path) -> bool:
     """Whether the topmost mount there is one of ours, alive or dead. Asks the mount table, not the mount."""
+    return connection_of(mountpoint) is not None
+
+
+def connection_of(mountpoint: Path) -> int | None:
+    """The kernel's number of our mount there (fusectl, /proc/self/mountinfo): the minor of its device; None
+    where the topmost mount is none of ours. Asks the mount table, not the mount."""
     wanted = os.fsencode(os.path.realpath(mountpoint.parent) + "/" + mountpoint.name)
-    found = False
+    found = None
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields, _, source = line.partition(b" - ")
-        if _OCTAL.sub(_unescape, fields.split(b" ")[4]) == wanted:
-            found = source.split(b" ")[0] == FSTYPE.encode()
+        mount, _, source = line.partition(b" - ")
+        fields = mount.split(b" ")
+        if _OCTAL.sub(_unescape, fields[4]) == wanted:
+            is_ours = source.split(b" ")[0] == FSTYPE.encode()
+            found = int(fields[2].partition(b":")[2]) if is_ours else None
     return found
 
 

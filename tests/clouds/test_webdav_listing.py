@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 import trio
 
-from cloudfs.clouds.base import Capabilities, Lane
+from cloudfs.clouds.base import Capabilities, Lane, Offer
 from cloudfs.clouds.listing import MAX_NOTES
 from cloudfs.model.entry import RemoteEntry, Version
 from cloudfs.model.enums import Kind
@@ -207,14 +208,15 @@ async def test_unknown_quota_is_none(open_scripted: OpenScripted, open_webdav: O
     assert await cloud.quota() is None
 
 
-async def test_probe_tells_a_webdav_server_from_another(
+async def test_an_offer_tells_a_webdav_server_from_another(
     apache: Apache, open_scripted: OpenScripted, open_webdav: OpenWebDav
 ) -> None:
-    found = await (await open_webdav(apache.url)).probe()
-    assert found.quota is False  # mod_dav_fs tells none
-    other = await open_webdav((await open_scripted(lambda _: response(200, Allow="GET"))).url)
-    with pytest.raises(WrongContent):
-        await other.probe()
+    offer = await (await open_webdav(apache.url)).offer()
+    assert {"1", "2"} <= offer.levels
+    assert offer.time_s is not None
+    assert abs(time.time() - offer.time_s) < 5
+    other = await open_webdav((await open_scripted(lambda _: response(401, Allow="GET"))).url)
+    assert await other.offer() == Offer()
 
 
 async def test_names_that_are_no_utf_8_come_back_from_apache(apache: Apache, open_webdav: OpenWebDav) -> None:
