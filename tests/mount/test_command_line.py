@@ -226,7 +226,7 @@ def test_status(mount: Mount, cloudfs: Cloudfs, apache: Apache) -> None:
     (status,) = _json(cloudfs("status", "--json", "--socket", mount.socket))["mounts"]
     assert set(status) == {
         *("name", "path", "socket", "pid", "cloud", "sync", "pending"),
-        *("held_deletes", "transfers", "cache"),
+        *("held_deletes", "transfers", "cache", "simulated"),
     }
     assert (status["name"], status["path"]) == ("mount", str(mount.path))
     assert status["cloud"] == {"type": "webdav", "url": apache.url, "state": "ready"}
