@@ -305,4 +305,8 @@ async def test_events_come_back_from_the_real_journal_as_they_were(tmp_path: Pat
             log.publish(CACHE, ended(), inode)
         assert seqs(await take(reader, 6)) == [4, 5, 6, 7, 8, 9]
     async with log_over(tmp_path / "tree.db") as log:
-        assert seqs(await take(log.subscribe(since=1), 6)) == [(2, 4), 5, 6, 7, 8, 9], "trimmed to five"
+        kept = await take(log.subscribe(since=0), 8)
+        assert seqs(kept) == [(1, 1), 2, (3, 4), 5, 6, 7, 8, 9], "trimmed to five, and the last of each class"
+        latest = log.latest(SYNC)
+        assert latest is not None
+        assert (latest.seq, latest.progress) == (2, last), "a sync's state outlives any number of downloads"

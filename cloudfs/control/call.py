@@ -37,6 +37,7 @@ class Call:
     begin_next: lets the connection's next requests begin before this one is answered; to be called
     before a wait for the network. Until then requests keep their order.
     notify: sends the client a notification (method, params) that belongs to this call.
+    id: the request's, as JSON text; None where it is a notification.
     answered: set once the answer is on its way; what follows it on the connection waits for that.
     afterwards: called then, also where the client did not wait for the answer.
     """
@@ -45,6 +46,7 @@ class Call:
     subscriptions: Subscriptions
     begin_next: Callable[[], None]
     notify: Callable[[str, Mapping[str, object]], Awaitable[None]]
+    id: bytes | None = None
     answered: trio.Event = field(default_factory=trio.Event)
     afterwards: list[Callable[[], None]] = field(default_factory=list)
 

@@ -1,8 +1,9 @@
 """One client of the control socket: its requests in order, its answers and events as it reads them.
 
 Invariants: a request begins after the one before it has ended or said that it waits (`Call.begin_next`);
-at most IN_FLIGHT are under way; lines are sent whole, one after the other. So a client that does not read
-is not read from either, and costs the daemon no more than those.
+at most IN_FLIGHT are under way; lines are sent whole, one after the other; what was received counts in the
+connection's share of the room until it is answered. So a client that does not read is not read from either,
+and all clients together cost the daemon no more than that room and what each may have in flight.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from cloudfs.control.methods import Methods
 from cloudfs.control.subscriptions import Subscriptions
 from cloudfs.events import EventLog
 from cloudfs.model import jsonrpc
-from cloudfs.model.jsonrpc import Batch, Message, Receiver
+from cloudfs.model.jsonrpc import Batch, Fault, Lines, Message, parse_line
+from cloudfs.model.room import Share
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 32
-_CHUNK = 64 * 1024
+_CHUNK = 16 * 1024
 
 
 class Connection:
@@ -36,11 +38,15 @@ class Connection:
         methods: Methods,
         events: EventLog,
         may_read: Callable[[Caller, int], bool],
+        *,
+        share: Share,
     ) -> None:
-        """may_read: whether a caller may read a file; decides which events it may have."""
+        """may_read: whether a caller may read a file; decides which events it may have. share: the room for
+        what it sends; given back when `serve` ends."""
         self._stream = stream
         self._caller = caller
         self._methods = methods
+        self._share = share
         self._sending = trio.Lock()
         self._in_flight = trio.Semaphore(IN_FLIGHT)
         self._subscriptions = Subscriptions(events, lambda inode: may_read(caller, inode), self._send)
@@ -57,35 +63,40 @@ class Connection:
                 nursery.cancel_scope.cancel()
         except* CLIENT_LEFT:
             log.debug("a client broke off: %s", self._caller)
+        finally:
+            self._share.end()
 
     async def _receive(self) -> None:
-        receiver = Receiver()
+        lines = Lines(self._share)
         async with trio.open_nursery() as requests:
             while data := await self._stream.receive_some(_CHUNK):
-                for message in receiver.receive(data):
-                    await self._begin(requests, message)
-            for message in receiver.receive_eof():
-                await self._begin(requests, message)
+                for line in lines.receive(data):
+                    await self._begin(requests, line)
+            for line in lines.receive_eof():
+                await self._begin(requests, line)
 
-    async def _begin(self, requests: trio.Nursery, message: Message) -> None:
+    async def _begin(self, requests: trio.Nursery, line: bytes | Fault) -> None:
         await self._in_flight.acquire()
-        await requests.start(self._answer, message)
+        await requests.start(self._take, line)
 
-    async def _answer(self, message: Message, *, task_status: trio.TaskStatus[None]) -> None:
+    async def _take(self, line: bytes | Fault, *, task_status: trio.TaskStatus[None]) -> None:
+        """Answer one line, and give back its room."""
         turn = _Turn(task_status)
         call = Call(self._caller, self._subscriptions, turn.end, self._notify)
         try:
-            line = await self._line(message, call)
-            if line is not None:
-                await self._send(line)
+            answer = await self._answer(line if isinstance(line, Fault) else parse_line(line), call)
+            if answer is not None:
+                await self._send(answer)
         finally:
+            if isinstance(line, bytes):
+                self._share.shrink(len(line))
             call.answered.set()
             for act in call.afterwards:
                 act()
             self._in_flight.release()
             turn.end()
 
-    async def _line(self, message: Message, call: Call) -> bytes | None:
+    async def _answer(self, message: Message, call: Call) -> bytes | None:
         if isinstance(message, Batch):
             answers = [await self._methods.answer(each, call) for each in message.messages]
             return jsonrpc.encode_batch(answer for answer in answers if answer is not None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from cloudfs.control.call import CLIENT_LEFT, Access, AnyMethod, Call, Refused
 from cloudfs.control.callers import Permissions
@@ -29,6 +30,11 @@ class Methods:
         self._permissions = permissions
 
     @property
+    def permissions(self) -> Permissions:
+        """Who may call what."""
+        return self._permissions
+
+    @property
     def names(self) -> list[str]:
         return sorted(self._methods)
 
@@ -40,7 +46,7 @@ class Methods:
             return jsonrpc.encode_error(request.id, request.code, request.message)
         method = self._methods.get(request.method)
         if method is None:
-            answer = jsonrpc.encode_error(request.id, jsonrpc.METHOD_NOT_FOUND, "Method not found")
+            answer = jsonrpc.encode_error(_id(request), jsonrpc.METHOD_NOT_FOUND, "Method not found")
         else:
             answer = await self._answer(method, request, call)
         return None if request.is_notification else answer
@@ -49,7 +55,8 @@ class Methods:
         try:
             params = jsonrpc.decode_params(request.params, method.params)
             self._check_access(method, call)
-            return jsonrpc.encode_result(_id(request), await method.call(call, params))
+            result = await method.call(replace(call, id=request.id), params)
+            return jsonrpc.encode_result(_id(request), result)
         except Refused as refused:
             return _error(method, request, refused.cause, refused.data)
         except CloudfsError as error:
@@ -74,6 +81,6 @@ def _error(method: AnyMethod, request: Request, error: CloudfsError, about: Mapp
     return jsonrpc.encode_error(_id(request), error.code, message, data)
 
 
-def _id(request: Request) -> jsonrpc.Id:
-    """A notification's answer is made too, and dropped: an id that is absent can't be encoded."""
-    return None if request.is_notification else request.id
+def _id(request: Request) -> bytes:
+    """A notification's answer is made too, and dropped."""
+    return jsonrpc.NULL if request.id is None else request.id

@@ -8,21 +8,37 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import trio
 
+from cloudfs.control.admission import CLIENTS_MAX, Admission
 from cloudfs.control.advertising import advertised
+from cloudfs.control.call import CLIENT_LEFT
 from cloudfs.control.callers import Caller, peer_of
 from cloudfs.control.connection import Connection
+from cloudfs.control.messages import ANY
 from cloudfs.control.methods import Methods
 from cloudfs.events import EventLog
-from cloudfs.model.errors import LocalIOError
+from cloudfs.model import jsonrpc
+from cloudfs.model.errors import LocalIOError, TryAgain
+from cloudfs.model.room import Room
 
 log = logging.getLogger(__name__)
 
 _BACKLOG = 512
 _PATH_MAX = 107  # unix(7): sun_path, without the NUL
+_OWN_ROOM = 64 * 1024  # bytes that each client may have sent and not be answered yet, whatever others do
+_COMMON_ROOM = 32 * 1024 * 1024  # what all clients together may have beyond that
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept(2): it may work later
+_ACCEPT_AGAIN_S = 0.1
+_SENT_AWAY = jsonrpc.encode_error(
+    jsonrpc.NULL,
+    TryAgain.code,
+    ANY[TryAgain.code],
+    {"reason": f"{CLIENTS_MAX} clients are connected, which is the most"},
+)
 
 
 class ControlServer:
@@ -46,6 +62,8 @@ class ControlServer:
         self._events = events
         self._may_read = may_read
         self._directory = path.parent if directory is None else directory
+        self._admission = Admission()
+        self._room = Room(own=_OWN_ROOM, common=_COMMON_ROOM)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve. Raises LocalIOError where the socket can't be made, or another daemon listens on it.
@@ -58,16 +76,49 @@ class ControlServer:
             with advertised(self._path, self._directory):
                 async with trio.open_nursery() as clients:
                     task_status.started()
-                    await trio.serve_listeners(self._serve, [listener], handler_nursery=clients)
+                    async with listener:
+                        await self._accept(listener, clients)
         finally:
             _take_away(self._path, name)
+
+    async def _accept(self, listener: trio.SocketListener, clients: trio.Nursery) -> None:
+        """Let clients in for ever. A process out of descriptors lets them wait, and says so once."""
+        is_told = False
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                if not is_told:
+                    log.error("clients of the control socket have to wait: %s", error.strerror)
+                is_told = True
+                await trio.sleep(_ACCEPT_AGAIN_S)
+            else:
+                is_told = False
+                clients.start_soon(self._serve, stream)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
             caller = peer_of(stream.socket)
-            await Connection(stream, caller, self._methods, self._events, self._may_read).serve()
+            with self._admission.entered(is_owner=self._methods.permissions.is_owner(caller)) as is_let_in:
+                if is_let_in:
+                    await self._new_connection(stream, caller).serve()
+                else:
+                    await _send_away(stream)
         except Exception:
             log.exception("a connection to the control socket met a bug")
+
+    def _new_connection(self, stream: trio.SocketStream, caller: Caller) -> Connection:
+        return Connection(
+            stream, caller, self._methods, self._events, self._may_read, share=self._room.share()
+        )
+
+
+async def _send_away(stream: trio.SocketStream) -> None:
+    async with stream:
+        with suppress(*CLIENT_LEFT):
+            await stream.send_all(_SENT_AWAY + b"\n")
 
 
 def _listen(path: Path, mode: int) -> trio.SocketListener:

@@ -23,7 +23,8 @@ from cloudfs.model.progress import DownloadProgress, Event, SyncProgress
 
 EventScope = Literal["own", "all"]
 FOLLOWED = "Mount.event"  # what a follower of the whole journal gets
-SUBSCRIPTIONS_MAX = 256  # of one connection
+SUBSCRIPTIONS_MAX = 256  # of one connection, its followers of the journal counted
+FOLLOWERS_MAX = 8  # of these: each holds a page of events of its own while the client does not read
 
 _SYNC_CLASSES = (EventClass.FILE_SYNC, EventClass.GALLERY_SYNC)
 _AT_FIRST = SyncProgress(SyncState.COMPLETED)
@@ -100,8 +101,13 @@ class Subscriptions:
                 del self._open[subscription.number]
 
     def follow(self, since: int | None, answered: trio.Event) -> int:
-        """Every event of the mount above `since` (None: from now on), as long as the connection lasts."""
+        """Every event of the mount above `since` (None: from now on), as long as the connection lasts.
+
+        TryAgain where there are too many.
+        """
         self._check_room()
+        if self._followers == FOLLOWERS_MAX:
+            raise TryAgain(f"a connection follows the journal {FOLLOWERS_MAX} times at most")
         self._followers += 1
         number = next(self._numbers)
         reader = self._events.subscribe(since)

@@ -12,10 +12,18 @@ from cloudfs.model.enums import DownloadErrorType, ErrorType, EventClass, State,
 from cloudfs.model.progress import DownloadProgress, Event, SyncProgress
 
 _COLUMNS = "seq, time_ms, source, payload, inode"
+_TRIM = """
+    DELETE FROM events WHERE seq <= ? AND EXISTS (
+        SELECT 1 FROM events AS later WHERE later.source = events.source AND later.seq > events.seq
+    )
+"""
 
 
 class Journal:
-    """The last `kept` events. Raises LocalIOError; `append` LocalStorageFull too."""
+    """The last `kept` events, and the last of each class however old it is: a sync's state comes from it.
+
+    Raises LocalIOError; `append` LocalStorageFull too.
+    """
 
     def __init__(self, database: Database, *, kept: int = 100_000) -> None:
         self._database = database
@@ -44,7 +52,7 @@ class Journal:
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
-            connection.execute("DELETE FROM events WHERE seq <= ?", (oldest,))
+            connection.execute(_TRIM, (oldest,))
 
         await self._database.commit(work)
 

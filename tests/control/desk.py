@@ -259,7 +259,7 @@ class Desk:
     ) -> Any:
         """A call of the connection that has these subscriptions."""
         call = Call(caller, subscriptions, lambda: None, self._notify)
-        line = await self.methods.answer(Request(method, params, 1), call)
+        line = await self.methods.answer(Request(method, params, b"1"), call)
         assert line is not None
         answer = json.loads(line)
         call.answered.set()

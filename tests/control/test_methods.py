@@ -250,18 +250,12 @@ async def test_a_bug_is_an_error_and_no_dead_connection(desk: Desk, caplog: pyte
 
 
 async def test_notifications_are_not_answered(desk: Desk) -> None:
-    request = Request("CloudFileCache.start", json.dumps({"uri": NOTHING}).encode(), None)
-    silent = Request(request.method, request.params, _absent_id())
+    request = Request("CloudFileCache.start", json.dumps({"uri": NOTHING}).encode(), b"null")
+    silent = Request(request.method, request.params, None)
     subscriptions = Subscriptions(desk.events, lambda inode: True, desk._note)
     call = Call(OWNER, subscriptions, lambda: None, desk._notify)
     assert await desk.methods.answer(silent, call) is None
     assert await desk.methods.answer(request, call) is not None
-
-
-def _absent_id() -> Any:
-    import msgspec
-
-    return msgspec.UNSET
 
 
 async def test_last_sync_time(desk: Desk) -> None:
