@@ -22,6 +22,7 @@ import httpx
 import trio
 
 from cloudfs.clouds.base import Lane
+from cloudfs.clouds.interference import Interference
 from cloudfs.clouds.lanes import Lanes
 from cloudfs.clouds.names import origin_of
 from cloudfs.clouds.statuses import Meanings, error_for, read_retry_after
@@ -145,18 +146,6 @@ def _ignore(state: CloudState) -> None:
     """Nobody wants to know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interference:
-    """What comes between us and the server.
-
-    is_cut_off: whether nothing may be sent, as if there were no network. answer_to: a status that a request
-    of a method is answered with instead of being sent; None: it is sent.
-    """
-
-    is_cut_off: Callable[[], bool] = lambda: False
-    answer_to: Callable[[str], int | None] = lambda method: None
-
-
 class Http:
     """A server, its connections, and how it answered last."""
 
@@ -177,6 +166,7 @@ class Http:
         less than 2 s), so that an access has time for another try. An upload, which nobody waits for, has
         all of it for its answer.
         on_state: called on every change of `state`; must not block.
+        interference: what comes between; None: nothing does.
         """
         self.lanes = Lanes(max_connections)
         self._url = url
@@ -187,7 +177,7 @@ class Http:
         self._max_connections = max_connections
         self._ca_file = ca_file
         self._on_state = on_state
-        self._interference = interference or Interference()
+        self.interference = interference or Interference()
         self._state: CloudState | None = None
         self._client: httpx.AsyncClient | None = None
 
@@ -247,7 +237,7 @@ class Http:
                 response = await self._ask(method, url, headers, body, patience_s)
             finally:
                 await close_body(body)
-            answer = Answer(response, self._interference.is_cut_off)
+            answer = Answer(response, self.interference.is_cut_off)
             try:
                 await self._judge(method, answer, expect, meanings)
                 yield answer
@@ -317,7 +307,7 @@ class Http:
     ) -> httpx.Response:
         if self._client is None:
             raise NetworkUnavailable("the cloud is being shut down")
-        if self._interference.is_cut_off():
+        if self.interference.is_cut_off():
             raise httpx.ConnectError(_CUT_OFF)
         try:
             request = self._client.build_request(method, url, headers=headers, content=body)
@@ -326,7 +316,7 @@ class Http:
         request.stream = _RequestBody(body or b"")
         if isinstance(body, AsyncIterator):
             request.extensions["timeout"]["read"] = self._timeout_s + patience_s
-        if (status := self._interference.answer_to(method)) is not None:
+        if (status := self.interference.answer_to(method)) is not None:
             return httpx.Response(status, stream=httpx.ByteStream(b""), request=request)
         try:
             return await self._client.send(request, stream=True)

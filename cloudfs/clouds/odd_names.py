@@ -42,7 +42,8 @@ class OddNames:
         odd += _END.findall(text)
         for each in odd:
             if each not in self._stored:
-                self._stored[each] = await self._is_stored(folder, each.encode())
+                with self._site.http.interference.held_off():
+                    self._stored[each] = await self._is_stored(folder, each.encode())
             if not self._stored[each]:
                 raise NameRefused(
                     "the cloud would make another name of it, in another form of Unicode "
@@ -56,7 +57,8 @@ class OddNames:
         found = _ODD.findall(name.decode("utf-8", "surrogateescape"))
         for odd in sorted({_NO_UTF8 if text >= "\ud800" else text for text in found}):
             if odd not in self._moved:
-                self._moved[odd] = await self._is_moved(folder, odd.encode("utf-8", "surrogateescape"))
+                with self._site.http.interference.held_off():
+                    self._moved[odd] = await self._is_moved(folder, odd.encode("utf-8", "surrogateescape"))
             if not self._moved[odd]:
                 raise NameRefused(f"the server cannot move anything to a name with {odd!a} in it")
 

@@ -47,7 +47,8 @@ class WriteProbe:
         if not _is_known(self._site.capabilities):
             async with self._turn:
                 if not _is_known(self._site.capabilities):
-                    await self._probe(folder)
+                    with self._site.http.interference.held_off():
+                        await self._probe(folder)
         return self._site.capabilities
 
     async def _probe(self, folder: RemotePath) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from cloudfs.clouds.http import Interference
+from cloudfs.clouds.interference import Interference
 from cloudfs.cloudsync.cloud_file_cache import CloudFileCache
 from cloudfs.cloudsync.drain import Drain
 from cloudfs.cloudsync.file_sync import FileSync

@@ -15,7 +15,7 @@ from typing import TypeVar
 import trio
 
 from cloudfs.clouds.base import Capabilities, Lane, Offer
-from cloudfs.clouds.http import Interference
+from cloudfs.clouds.interference import Interference
 from cloudfs.clouds.webdav import WebDav
 from cloudfs.config import Login, MountConfig
 from cloudfs.config.quantities import Duration
@@ -275,5 +275,7 @@ def _refused(error: AccessRefused, login: Login | None) -> Finding:
 def _failed(
     check: str, error: CloudfsError, otherwise: str = "see what the server's own log says of it"
 ) -> Finding:
+    if error.status == 407:  # RFC 9110 section 15.5.8
+        return Finding(check, error.reason, "write the proxy's password into the environment's URL of it")
     words = next((words for cause, words in _MENDS if isinstance(error, cause)), otherwise)
     return Finding(check, error.reason, words)
