@@ -212,8 +212,19 @@ class Settling:
             return False
         try:
             return await cloud_digest(self._cloud, path, entry) == intent.sha256
-        except (VersionChanged, ContentNotFound):
+        except VersionChanged:
             return False  # another one was there in the meantime: what was sent is gone again
+        except ContentNotFound:
+            if await self._is_still(path, entry):
+                raise  # by its name it is there, and may well be ours: that is told another time
+            return False
+
+    async def _is_still(self, path: RemotePath, entry: RemoteEntry) -> bool:
+        try:
+            now = await self._cloud.stat(path)
+        except NotFound:
+            return False
+        return now.kind is entry.kind and now.version.is_same_as(entry.version)
 
     async def _record_upload(self, intent: Intent, version: Version) -> None:
         node = self._tree.node(intent.inode)

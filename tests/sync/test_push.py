@@ -12,6 +12,7 @@ from cloudfs.model.enums import ErrorType, Scope, SyncState
 from cloudfs.model.errors import (
     AccessRefused,
     CloudStorageFull,
+    ContentNotFound,
     Locked,
     NameRefused,
     NetworkUnavailable,
@@ -363,6 +364,25 @@ async def test_a_newer_generation_goes_up_over_our_own_lost_upload(tmp_path: Pat
         await it.save(b"a", b"second")
         assert await it.sync() == DONE
         assert it.cloud.paths() == {b"a": b"second"}
+        assert it.names() == [b"a"]
+        it.settled()
+
+
+async def test_our_own_lost_upload_is_not_given_up_while_its_content_is_not_to_be_had(tmp_path: Path) -> None:
+    """A 404 to a GET says nothing as long as the name is shown: what is there may be ours."""
+    async with syncing(tmp_path, timeout_s=0.3) as it:
+        it.cloud.put(b"a", b"old")
+        await it.sync()
+        await it.save(b"a", b"first")
+        it.cloud.lose_answer("write")
+        it.cloud.fail("read", ContentNotFound("404", status=404), times=None)
+        assert await it.sync() == failed(ErrorType.NO_ERROR)
+        await it.save(b"a", b"and second")
+        assert await it.sync() == failed(ErrorType.NO_ERROR)
+        it.cloud.heal()
+        it.now_ms += 3_600_000
+        assert await it.sync() == DONE
+        assert it.cloud.paths() == {b"a": b"and second"}
         assert it.names() == [b"a"]
         it.settled()
 
