@@ -249,11 +249,14 @@ class Store:
 
     def check_fits(self, inode: int, size: int) -> None:
         """Raise LocalStorageFull where what lacks of a file cannot fit, whatever other file is evicted."""
+        wanted = size - self.held_bytes(inode)
+        if wanted <= 0:
+            return  # however full it is
         self._space.look_again()  # who made room a moment ago is not to be refused
         room = self._space.room()
         if self.is_dirty(inode):
             room = max(room, self._space.disk_room())
-        lacking = size - self.held_bytes(inode) - room
+        lacking = wanted - room
         if lacking <= 0:
             return
         if self._space.is_full() or self._eviction.evictable(lacking, but=inode) < lacking:

@@ -27,6 +27,7 @@ async def running_store(
     pinned: frozenset[int] = frozenset(),
     boot: str = "boot-1",
     path_of: Callable[[int], bytes | None] = lambda inode: None,
+    is_disk_full: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[Store]:
     database = Database(directory / "cloudfs.db")
     async with trio.open_nursery() as nursery:
@@ -38,6 +39,7 @@ async def running_store(
             min_free=min_free,
             is_pinned=pinned.__contains__,
             path_of=path_of,
+            is_disk_full=is_disk_full,
             boot=boot,
         )
         async with trio.open_nursery() as inner:

@@ -343,7 +343,38 @@ async def test_min_free_counts_what_the_disk_says(
         with pytest.raises(LocalStorageFull):
             await store.admit(content, 200)
         await store.admit(content, 100)
+        store.waive(content)
+        await store.write_at(content, 0, body(100))
+        free[0] = 800  # less than is to stay free
+        store.check_fits(1, 100)  # only what lacks of a file needs room
         await store.close(content)
+
+
+async def test_a_disk_that_counts_as_full_takes_nothing_and_costs_nothing(open_store: OpenStore) -> None:
+    """Evicting makes no room on it, so nothing is evicted; what is here, or was admitted, stays."""
+    is_full = False
+    async with open_store(is_disk_full=lambda: is_full) as store:
+        await fill(store, 1, body(100))
+        partial, admitted = await store.open(2, version(100)), await store.open(3, version(100))
+        await store.write_at(partial, 0, body(50))
+        await store.admit(admitted, 100)
+        await store.write_at(admitted, 0, body(50))
+        is_full = True
+        store.check_fits(1, 100)
+        with pytest.raises(LocalStorageFull):
+            store.check_fits(2, 100)
+        with pytest.raises(LocalStorageFull):
+            await store.admit(partial, 50)
+        for content in (partial, admitted):
+            with pytest.raises(LocalStorageFull):
+                await store.write_at(content, 50, body(50))
+        assert [store.held_bytes(inode) for inode in (1, 2, 3)] == [100, 50, 50]
+        is_full = False
+        store.check_fits(2, 100)
+        for content in (partial, admitted):
+            await store.write_at(content, 50, body(50))
+            await store.close(content)
+        assert [store.held_bytes(inode) for inode in (1, 2, 3)] == [100, 100, 100]
 
 
 async def test_enospc_evicts_and_tries_again(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
