@@ -244,6 +244,8 @@ class FileSync:
             outcome = await self._run_pass()
             self._ended_at = trio.current_time()
             self._retry_at = self._ended_at + self._wait_for_retry()
+            if self._interrupted_by:  # it begins again as soon as the device lets it
+                self._recover_at = self._ended_at + LOOK_AGAIN_S
             self._advance(Happening.END, outcome)
             if outcome.state is SyncState.COMPLETED:
                 await self._save_last_sync_time()
@@ -257,6 +259,7 @@ class FileSync:
     async def _run_pass(self) -> SyncProgress:
         """One pass to its outcome; STOPPED where `stop` cut it short."""
         outcome = _STOPPED
+        self._interrupted_by = ErrorType.NO_ERROR
         with trio.CancelScope() as self._pass:
             if self._run.is_stopping:  # the stop came before the pass did
                 self._pass.cancel()

@@ -448,6 +448,22 @@ class TestAutomatic:
         assert len(bench.begun_at) == 1
         assert bench.begun_at[0] - begun >= 300
 
+    @pytest.mark.parametrize("cause", [ErrorType.NETWORK_UNAVAILABLE, ErrorType.BATTERY_LEVEL_LOW])
+    async def test_what_a_condition_ended_begins_again_once_it_has_passed(
+        self, autojump_clock: MockClock, begin: Callable[..., Any], cause: ErrorType
+    ) -> None:
+        bench, _ = await begin(takes_s=10)
+        await trio.sleep(1)
+        bench.interruption = cause
+        await trio.sleep(INTERVAL_S / 2)
+        assert bench.said[-1].error is cause
+        assert len(bench.begun_at) == 1
+        bench.interruption = ErrorType.NO_ERROR
+        await trio.sleep(LOOK_AGAIN_S + 1)
+        assert len(bench.begun_at) == 2
+        await settle()
+        assert bench.said[-1].state is SyncState.COMPLETED
+
     async def test_a_local_change_starts_one_once_changes_rest(
         self, autojump_clock: MockClock, begin: Callable[..., Any]
     ) -> None:
