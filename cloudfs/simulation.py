@@ -17,9 +17,6 @@ from cloudfs.config import Network
 
 log = logging.getLogger(__name__)
 
-# The causes of INTERFACE section 8 that a server's answer can be.
-SERVER_ERRORS = (401, 403, 404, 410, 429, 500, 502, 503, 504)
-
 # "There is no such file" to anything but a request for content would be believed of the file itself.
 _OF_CONTENT_ONLY = (404, 410)
 
@@ -29,7 +26,7 @@ class Simulation:
     """Each condition, or None or False where it is as it is.
 
     battery_percent: of a battery that is not charging. network: never auto. server_error: one of
-    SERVER_ERRORS.
+    `model.errors.SERVER_ERRORS`; none that a change could be taken for done by, or for a conflict.
     """
 
     battery_percent: int | None = None
@@ -39,7 +36,12 @@ class Simulation:
     server_error: int | None = None
 
     def answer_to(self, method: str) -> int | None:
-        """The status that the cloud is to have answered a request with; None: it is asked."""
+        """The status that the cloud is to have answered a request with; None: it is asked.
+
+        UNLOCK always is: a lock that stays would refuse changes for minutes after all is over.
+        """
+        if method == "UNLOCK":
+            return None
         if self.is_quota_full and method == "PUT":
             return 507
         if self.server_error in _OF_CONTENT_ONLY and method != "GET":
@@ -76,7 +78,7 @@ class Simulator:
 
     def end(self) -> None:
         """Everything is as it is again; without a simulation there is nothing to end."""
-        if self.current is not NOTHING:
+        if self.current != NOTHING:
             log.warning("the simulation is over")
         self.current, self.until_ms, self._ends_at = NOTHING, None, math.inf
 

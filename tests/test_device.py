@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from cloudfs.config import DeviceSettings, Network
-from cloudfs.device import Device
+from cloudfs.device import Battery, Device
 from cloudfs.model.enums import ErrorType
 from cloudfs.model.errors import BatteryLow, CloudNotReady, NoNetwork
+from cloudfs.simulation import Simulation, Simulator
 
 HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 DEFAULT_V4 = "{}\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
@@ -50,9 +51,14 @@ class Machine:
         for mark in marks:
             (folder / mark).mkdir()
 
-    def device(self, url: str = "https://dav.example/", network: Network = Network.AUTO) -> Device:
+    def device(
+        self,
+        url: str = "https://dav.example/",
+        network: Network = Network.AUTO,
+        simulator: Simulator | None = None,
+    ) -> Device:
         settings = DeviceSettings(power_supply=self.supplies, network=network)
-        return Device(settings, url, proc_net=self.proc_net, sys_net=self.sys_net)
+        return Device(settings, url, simulator=simulator, proc_net=self.proc_net, sys_net=self.sys_net)
 
 
 @pytest.fixture
@@ -209,6 +215,36 @@ def test_a_kernel_without_ipv6(machine: Machine) -> None:
 def test_this_machine_can_be_asked() -> None:
     device = Device(DeviceSettings(), "http://127.0.0.1:1/")
     assert device.network() is Network.ETHERNET
+
+
+# --- what it is told ---
+
+
+def test_what_is_simulated_goes_before_what_is_there(machine: Machine) -> None:
+    """The battery as not charging, the network also before a fixed one; each alone, as long as it lasts."""
+    machine.supply("BAT0", type="Battery", capacity=80, status="Charging")
+    simulator = Simulator()
+    device = machine.device(network=Network.WIFI, simulator=simulator)
+    assert device.interruption(wifi_only=True) is ErrorType.NO_ERROR
+    simulator.begin(Simulation(battery_percent=0), None)
+    assert (device.battery(), device.network()) == (Battery(0, is_charging=False), Network.WIFI)
+    assert device.interruption(wifi_only=True) is ErrorType.BATTERY_LEVEL_WARNING
+    simulator.begin(Simulation(network=Network.MOBILE), None)
+    assert (device.battery().percent, device.is_cut_off) == (80, False)
+    assert device.interruption(wifi_only=True) is ErrorType.WIFI_UNAVAILABLE
+    simulator.begin(Simulation(network=Network.NONE), None)
+    assert isinstance(device.refusal(), NoNetwork)
+    assert device.is_cut_off
+    simulator.end()
+    assert (device.network(), device.is_cut_off) == (Network.WIFI, False)
+
+
+def test_a_device_that_is_configured_to_have_no_network_asks_nothing(machine: Machine) -> None:
+    simulator = Simulator()
+    assert machine.device(network=Network.NONE).is_cut_off
+    assert not machine.device().is_cut_off  # where there is none the kernel says so
+    simulator.begin(Simulation(network=Network.WIFI), None)
+    assert not machine.device(network=Network.NONE, simulator=simulator).is_cut_off
 
 
 # --- order ---

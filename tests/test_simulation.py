@@ -7,9 +7,10 @@ import trio
 from trio.testing import MockClock
 
 from cloudfs.config import Network
-from cloudfs.simulation import NOTHING, SERVER_ERRORS, Simulation, Simulator
+from cloudfs.model.errors import SERVER_ERRORS
+from cloudfs.simulation import NOTHING, Simulation, Simulator
 
-METHODS = ("GET", "HEAD", "PROPFIND", "PUT", "DELETE", "MOVE", "MKCOL", "LOCK", "OPTIONS")
+METHODS = ("GET", "HEAD", "PROPFIND", "PUT", "DELETE", "MOVE", "MKCOL", "LOCK", "UNLOCK", "OPTIONS")
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -22,6 +23,17 @@ def test_only_content_is_ever_not_there(status: int) -> None:
 def test_a_full_cloud_refuses_content_alone() -> None:
     answers = {method: Simulation(is_quota_full=True).answer_to(method) for method in METHODS}
     assert answers == {method: 507 if method == "PUT" else None for method in METHODS}
+
+
+@pytest.mark.parametrize("status", sorted(set(SERVER_ERRORS) - {404, 410}))
+def test_what_was_locked_is_let_go(status: int) -> None:
+    answers = {method: Simulation(server_error=status).answer_to(method) for method in METHODS}
+    assert answers == {method: None if method == "UNLOCK" else status for method in METHODS}
+
+
+def test_both_of_two_conditions_are_met() -> None:
+    both = Simulation(is_quota_full=True, server_error=404)
+    assert [both.answer_to(method) for method in ("PUT", "GET", "PROPFIND")] == [507, 404, None]
 
 
 def test_no_answer_makes_a_change_believed() -> None:

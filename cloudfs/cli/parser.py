@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloudfs import __version__
+from cloudfs.model.errors import SERVER_ERRORS
 
 # What shtab takes for "names of files": completed by the shell from names alone, which hydrates nothing.
 _FILES = {
@@ -206,7 +207,7 @@ def _add_doctor(verbs: _Verbs) -> None:
 def _add_simulate(verbs: _Verbs) -> None:
     simulate = verbs.add(
         "simulate",
-        "make the running daemon meet a condition or an error, in place of what was simulated before",
+        "make the running daemon meet conditions or errors, in place of those simulated before",
         examples=[
             "cloudfs simulate --battery 9",
             "cloudfs simulate --network none --for 30s",
@@ -229,12 +230,16 @@ def _add_simulate(verbs: _Verbs) -> None:
         "--server-error",
         metavar="STATUS",
         type=int,
-        choices=[401, 403, 404, 410, 429, 500, 502, 503, 504],
-        help="the answer to every request: 401, 403, 429, 500, 502, 503, 504; 404 and 410 to those for "
+        choices=SERVER_ERRORS,
+        help=f"the answer to every request: {', '.join(map(str, SERVER_ERRORS))}; 404 and 410 to those for "
         "content alone, so that no file is taken for deleted",
     )
     simulate.add_argument(
-        "--for", dest="duration", metavar="DURATION", type=_duration, help="until it ends by itself: 30s, 5m"
+        "--for",
+        dest="duration",
+        metavar="DURATION",
+        type=_duration,
+        help="when it ends by itself: 30s, 5m; default: with the mount",
     )
     _add_json(simulate)
     _add_socket(simulate)

@@ -12,12 +12,13 @@ from cloudfs.cli.mounts import find
 from cloudfs.cli.output import print_json
 
 END_IT = "cloudfs simulate off"
+OPTIONS = "--battery, --network, --quota-full, --disk-full, --server-error"
 
 
 def run(arguments: argparse.Namespace) -> Exit:
     wanted = _wanted(arguments)
     if arguments.off is None and not wanted:
-        raise Failure("name what to simulate, such as --battery 9 (--help shows all), or `off`", Exit.USAGE)
+        raise Failure(f"name what to simulate ({OPTIONS}), or `off` to end it", Exit.USAGE)
     if arguments.off is not None and (wanted or arguments.duration):
         raise Failure("`off` ends all that is simulated, and goes with nothing else", Exit.USAGE)
     if arguments.duration:
@@ -33,9 +34,7 @@ def run(arguments: argparse.Namespace) -> Exit:
 
 def described(simulated: dict[str, Any]) -> str:
     """What is simulated, in words, with the way to end it."""
-    until = simulated["until"]
-    left = "" if until is None else f" for {max(0, round(until / 1000 - time.time()))} s more"
-    return f"{', '.join(_conditions(simulated))}{left}; end it by: {END_IT}"
+    return f"{', '.join(_conditions(simulated))}; end it by: {END_IT}"
 
 
 def _wanted(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -51,6 +50,7 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _conditions(simulated: dict[str, Any]) -> Iterator[str]:
+    """Each in its words; the last is how long they last."""
     if simulated["battery"] is not None:
         yield f"battery {simulated['battery']} %"
     if simulated["network"] is not None:
@@ -61,3 +61,5 @@ def _conditions(simulated: dict[str, Any]) -> Iterator[str]:
         yield "disk full"
     if simulated["server_error"] is not None:
         yield f"server error {simulated['server_error']}"
+    if simulated["until"] is not None:
+        yield f"for {max(0, round(simulated['until'] / 1000 - time.time()))} s more"

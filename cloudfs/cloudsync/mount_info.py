@@ -155,7 +155,7 @@ class StateRows:
 def simulated(simulator: Simulator) -> dict[str, object] | None:
     """What is simulated, and until when in epoch milliseconds; None where nothing is."""
     current = simulator.current
-    if current is NOTHING:
+    if current == NOTHING:
         return None
     return {
         "battery": current.battery_percent,

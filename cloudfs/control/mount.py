@@ -19,11 +19,12 @@ from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, Refu
 from cloudfs.control.cloud_file_cache import resolve
 from cloudfs.control.messages import ANY
 from cloudfs.model.enums import Scope
-from cloudfs.model.errors import TryAgain
-from cloudfs.simulation import NOTHING, SERVER_ERRORS, Simulation, Simulator
+from cloudfs.model.errors import SERVER_ERRORS, TryAgain
+from cloudfs.simulation import NOTHING, Simulation, Simulator
 
 PATHS_MAX = 1000
 SENDING = "Mount.sending"  # how far a Mount.umount that waits has come
+FOR_MS_MAX = 366 * 24 * 3600 * 1000
 ROWS_MAX = 200_000  # of one recursive Mount.state: 100 MB at most
 
 
@@ -74,7 +75,7 @@ class Simulate(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     quota_full: bool = False
     disk_full: bool = False
     server_error: int | None = None
-    for_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    for_ms: Annotated[int, msgspec.Meta(ge=1, le=FOR_MS_MAX)] | None = None
 
     def __post_init__(self) -> None:
         if self.server_error not in (None, *SERVER_ERRORS):

@@ -11,6 +11,9 @@ from typing import ClassVar
 
 from cloudfs.model.enums import DownloadErrorType, ErrorType
 
+# What that table names a cause for, of all that a server may answer; what `simulate` has it answer.
+SERVER_ERRORS = (401, 403, 404, 410, 429, 500, 502, 503, 504, 507)
+
 
 class CloudfsError(Exception):
     """A failure with a known cause.
