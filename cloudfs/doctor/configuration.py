@@ -54,7 +54,7 @@ def device(config: MountConfig) -> Finding:
 def _described(battery: Battery) -> str:
     if battery.percent is None:
         return "no battery"
-    return f"battery {battery.percent:.0f} %{', charging' if battery.is_charging else ''}"
+    return f"battery {battery.percent:.0f} %{', running down' if battery.is_running_down else ''}"
 
 
 def _is_readable_on_its_way(config: MountConfig) -> bool:
