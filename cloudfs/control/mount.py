@@ -18,6 +18,7 @@ from cloudfs.config import Network
 from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, Refused, about
 from cloudfs.control.cloud_file_cache import resolve
 from cloudfs.control.messages import ANY
+from cloudfs.control.parts import Parts
 from cloudfs.model.enums import Scope
 from cloudfs.model.errors import SERVER_ERRORS, TryAgain
 from cloudfs.simulation import NOTHING, Simulation, Simulator
@@ -25,7 +26,6 @@ from cloudfs.simulation import NOTHING, Simulation, Simulator
 PATHS_MAX = 1000
 SENDING = "Mount.sending"  # how far a Mount.umount that waits has come
 FOR_MS_MAX = 366 * 24 * 3600 * 1000
-ROWS_MAX = 200_000  # of one recursive Mount.state: 100 MB at most
 
 
 class Paths(msgspec.Struct, forbid_unknown_fields=True):
@@ -137,15 +137,16 @@ def _entry_methods(services: MountServices) -> list[AnyMethod]:
     async def status(call: Call, params: NoParams) -> dict[str, object]:
         return services.status.status()
 
-    async def state(call: Call, params: State) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = []
+    async def state(call: Call, params: State) -> list[msgspec.Raw]:
+        parts = Parts(call)
         for target in params.paths:
             inode = await find(call, target)
-            rows.append(services.rows.row(inode))
+            await parts.add([services.rows.row(inode)])
             if params.recursive:
-                call.begin_next()
-                rows += await _below(services.rows, inode, ROWS_MAX - len(rows))
-        return rows
+                for page in services.rows.below(inode):
+                    await parts.add(page)
+                    await trio.lowlevel.checkpoint()  # others work between pages
+        return parts.rest
 
     async def why(call: Call, params: One) -> dict[str, object]:
         target = params.path if params.path is not None else params.uri
@@ -231,14 +232,3 @@ def _simulate_method(simulator: Simulator) -> AnyMethod:
 def _refusal(pending: int) -> str:
     changes = "1 change is" if pending == 1 else f"{pending} changes are"
     return f"{changes} not in the cloud yet; --wait sends first, --force leaves it to the next mount"
-
-
-async def _below(rows: StateRows, inode: int, most: int) -> list[dict[str, object]]:
-    """All rows below a folder, letting others work between pages. TryAgain where they are too many."""
-    found: list[dict[str, object]] = []
-    for page in rows.below(inode):
-        found += page
-        if len(found) > most:
-            raise TryAgain(f"more than {ROWS_MAX} entries lie below; ask for the folders in it")
-        await trio.lowlevel.checkpoint()
-    return found

@@ -77,6 +77,18 @@ def test_state_in_json_is_what_the_daemon_says(
     assert json.loads(capsys.readouterr().out) == [row("/m/ä"), row("/m/ä/c"), row("/m/b")]
 
 
+def test_a_state_in_parts_is_one_list(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.before["Mount.state"] = [
+        ("Mount.rows", {"id": 1, "rows": [row("/m/a"), row("/m/b")]}),
+        ("Mount.rows", {"id": 1, "rows": [row("/m/c")]}),
+    ]
+    daemon.methods["Mount.state"] = lambda _: [row("/m/d")]
+    assert run("state", "-r", mountpoint, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [row(f"/m/{name}") for name in "abcd"]
+
+
 def test_state_names_what_is_not_there_and_shows_the_rest(
     run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

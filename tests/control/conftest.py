@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.control.desk import Desk, open_desk
+from tests.control.desk import Desk, open_desk, running
 from tests.servers.memory_cloud import MemoryCloud
 
 
@@ -22,4 +22,11 @@ def cloud() -> MemoryCloud:
 @pytest.fixture
 async def desk(tmp_path: Path, cloud: MemoryCloud) -> AsyncIterator[Desk]:
     async with open_desk(tmp_path, cloud) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def served(desk: Desk) -> AsyncIterator[Desk]:
+    """A desk whose socket listens."""
+    async with running(desk.server.run):
         yield desk

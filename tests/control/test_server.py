@@ -6,8 +6,6 @@ import json
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,55 +19,11 @@ from cloudfs.control.subscriptions import SUBSCRIPTIONS_MAX
 from cloudfs.model.enums import EventClass, State
 from cloudfs.model.errors import LocalIOError
 from cloudfs.model.progress import DownloadProgress
+from tests.control.client import PATIENCE_S, Client, connected, request
 from tests.control.desk import HEAD, Desk, running
 from tests.servers.memory_cloud import MemoryCloud
 
 FILE = HEAD + "a%20b.txt"
-PATIENCE_S = 20
-
-
-class Client:
-    """Speaks lines."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
-        self._rest = b""
-        self._last_id = 0
-
-    async def send(self, *messages: Any) -> None:
-        await self.stream.send_all(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
-
-    async def line(self) -> Any:
-        """The next line; None at the end."""
-        with trio.fail_after(PATIENCE_S):
-            while b"\n" not in self._rest:
-                data = await self.stream.receive_some()
-                if not data:
-                    return None
-                self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
-        return json.loads(line)
-
-    async def call(self, method: str, **params: Any) -> Any:
-        """A result, where nothing else comes in between."""
-        await self.send(request(0, method, **params))
-        return (await self.line())["result"]
-
-
-def request(number: Any, method: str, **params: Any) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-
-
-@asynccontextmanager
-async def connected(desk: Desk) -> AsyncIterator[Client]:
-    async with await trio.open_unix_socket(str(desk.config.socket)) as stream:
-        yield Client(stream)
-
-
-@pytest.fixture
-async def served(desk: Desk) -> AsyncIterator[Desk]:
-    async with running(desk.server.run):
-        yield desk
 
 
 # --- the socket ---
