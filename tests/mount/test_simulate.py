@@ -7,8 +7,8 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +17,12 @@ from tests.mount.conftest import Mounts
 from tests.mount.harness import Mount, RpcError, wait_until
 from tests.mount.programs import cloudfs, content, download, errno_of, read, reads_as
 from tests.servers.apache import Apache
-from tests.servers.faults import Hang
 from tests.servers.proxy import FaultProxy
 
+MIB = 1024 * 1024
 DATA = content(300_000)
-NAMES = ("a.bin", "b.bin", "c.bin")
+LONG = content(8 * MIB)
+NAMES = ["a.bin", "b.bin", "c.bin"]
 
 
 @pytest.fixture
@@ -32,12 +33,12 @@ def mount(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> Iterator[Mount]:
     mount = mounts(proxy.url, cloud={"timeout": "2s"}, sync={"auto": False, "wifi_only": True})
     mount.settle()
     yield mount
-    mount.call("Mount.simulate")
-    proxy.faults.clear()
+    simulate(mount, "off")
     mount.settle()  # a start asks the cloud at once, whatever it refused before
     for name in NAMES:
         assert (apache.root / name).read_bytes() == DATA
         wait_until(partial(reads_as, mount.path / name, DATA), "an open asks for it again")
+    assert not [name for name in os.listdir(mount.path) if "conflict" in name]
 
 
 def simulate(mount: Mount, *arguments: str) -> None:
@@ -51,11 +52,39 @@ def refused(mount: Mount, method: str, **params: object) -> int:
     return error.value.code
 
 
+def starts(mount: Mount) -> list[int]:
+    """What a start of each sync is refused with."""
+    return [refused(mount, "FileSync.start"), refused(mount, "GallerySync.start")]
+
+
 def ended(mount: Mount) -> tuple[str, str]:
     return mount.sync(), mount.xattr("sync_error")
 
 
-def test_it_is_shown_and_ends_by_itself_or_at_a_word(mount: Mount) -> None:
+def failure(mount: Mount, name: str) -> DownloadErrorType:
+    """What a download of the file fails with."""
+    end = download(mount, name)
+    assert end["state"] == State.FAILED
+    return DownloadErrorType(end["error"])
+
+
+def in_mid_download(mount: Mount, proxy: FaultProxy, *arguments: str) -> DownloadErrorType:
+    """What a download fails with when this is simulated from its middle on."""
+    proxy.conditions.bandwidth = 4e6
+    connection = mount.connect()
+    connection.call("CloudFileCache.on", event="progress")
+    connection.call("CloudFileCache.start", uri=mount.uri("long.bin"))
+    connection.events_until(lambda event: event["params"]["progress"]["processed"] > 0)
+    simulate(mount, *arguments)
+    end = connection.events_until(lambda event: State(event["params"]["progress"]["state"]).is_end)[-1]
+    proxy.conditions.bandwidth = None
+    progress = end["params"]["progress"]
+    assert progress["state"] == State.FAILED
+    assert 0 < progress["processed"] < progress["size"]
+    return DownloadErrorType(progress["error"])
+
+
+def test_it_is_shown_and_ends_at_a_word_by_itself_or_with_the_mount(mount: Mount) -> None:
     simulate(mount, "--battery", "9", "--network", "mobile", "--for", "60s")
     shown = mount.status()["simulated"]
     assert 0 < shown.pop("until") - time.time() * 1000 <= 60_000
@@ -63,7 +92,8 @@ def test_it_is_shown_and_ends_by_itself_or_at_a_word(mount: Mount) -> None:
         **{"battery": 9, "network": "mobile", "quota_full": False, "disk_full": False},
         "server_error": None,
     }
-    assert "simulated  battery 9 %, network mobile for " in cloudfs("status", "--socket", mount.socket).stdout
+    text = cloudfs("status", "--socket", mount.socket).stdout
+    assert "simulated  battery 9 %, network mobile, for " in text
 
     done = cloudfs("simulate", "off", "--json", "--socket", mount.socket)
     assert json.loads(done.stdout) == {"simulated": None}
@@ -71,24 +101,20 @@ def test_it_is_shown_and_ends_by_itself_or_at_a_word(mount: Mount) -> None:
 
     simulate(mount, "--server-error", "500", "--for", "200ms")
     wait_until(lambda: mount.status()["simulated"] is None, "it ended by itself")
+    assert mount.log.read_text().count("the simulation is over") == 2
+
+    simulate(mount, "--network", "none")
+    mount.remount()
+    assert mount.status()["simulated"] is None
 
 
-@pytest.mark.shows("ErrorType.BATTERY_LEVEL_WARNING", "FileSync.start 22400003", "GallerySync.start 22400003")
-def test_a_battery(mount: Mount, proxy: FaultProxy, apache: Apache) -> None:
+@pytest.mark.shows("FileSync.start 22400003", "GallerySync.start 22400003")
+def test_a_battery(mount: Mount) -> None:
     simulate(mount, "--battery", "14")
-    assert refused(mount, "FileSync.start") == refused(mount, "GallerySync.start") == 22400003
-    simulate(mount, "off")
-
-    for name in ("x.bin", "y.bin"):
-        (mount.path / name).write_bytes(DATA)
-    proxy.faults.add(Hang(), method="PUT", target="[xy].bin")  # until the sync has begun for certain
-    connection = mount.connect()
-    connection.call("FileSync.on", event="progress")
-    connection.call("FileSync.start")
-    connection.events_until(lambda event: event["params"]["progress"]["state"] == 0)
-    simulate(mount, "--battery", "9")
-    end = connection.events_until(lambda event: event["params"]["progress"]["state"] not in (0, 2))[-1]
-    assert end["params"]["progress"] == {"state": 1, "error": 4}
+    assert starts(mount) == [22400003, 22400003]
+    assert download(mount, "a.bin")["state"] == State.COMPLETED  # it refuses syncs only
+    simulate(mount, "--battery", "15")
+    mount.settle()
 
 
 @pytest.mark.shows(
@@ -97,37 +123,39 @@ def test_a_battery(mount: Mount, proxy: FaultProxy, apache: Apache) -> None:
     "ErrorType.WIFI_UNAVAILABLE",
     "DownloadErrorType.NETWORK_UNAVAILABLE",
 )
-def test_a_network(mount: Mount) -> None:
-    simulate(mount, "--network", "none")
-    assert refused(mount, "FileSync.start") == refused(mount, "GallerySync.start") == 22400002
-    assert download(mount, "a.bin")["error"] == DownloadErrorType.NETWORK_UNAVAILABLE
-    assert errno_of(lambda: read(mount.path / "b.bin")) == errno.ENETUNREACH
+def test_a_network(mount: Mount, apache: Apache, proxy: FaultProxy) -> None:
+    (apache.root / "long.bin").write_bytes(LONG)
+    mount.settle()
+    error = in_mid_download(mount, proxy, "--network", "none")
+    assert error is DownloadErrorType.NETWORK_UNAVAILABLE
+    before = len(proxy.seen)
+    assert starts(mount) == [22400002, 22400002]
+    assert errno_of(lambda: read(mount.path / "a.bin")) == errno.ENETUNREACH
+    assert len(proxy.seen) == before
 
     simulate(mount, "--network", "mobile")
     assert ended(mount) == ("DOWNLOAD_FAILED", "WIFI_UNAVAILABLE")
-    assert download(mount, "a.bin")["state"] == State.COMPLETED
+    assert read(mount.path / "long.bin") == LONG
 
 
-def test_a_network_that_goes_in_the_middle_of_a_file(apache: Apache, proxy: FaultProxy, mount: Mount) -> None:
-    (apache.root / "long.bin").write_bytes(content(64 << 20))
-    mount.settle()
-    with (mount.path / "long.bin").open("rb", buffering=0) as file:
-        assert file.read(4096)
-        simulate(mount, "--network", "none")
-        assert errno_of(lambda: os.pread(file.fileno(), 4096, (64 << 20) - 4096)) in (
-            0,  # it had come
-            errno.ENETUNREACH,
-        )
-    wait_until(lambda: not mount.status()["transfers"], "nothing goes on without a network")
-
-
-def test_a_configured_device_without_network_asks_nothing(
-    apache: Apache, proxy: FaultProxy, mounts: Mounts
-) -> None:
-    (apache.root / "a.bin").write_bytes(DATA)
-    mount = mounts(proxy.url, cloud={"timeout": "2s"}, sync={"auto": False}, device={"network": "none"})
-    assert errno_of(lambda: os.listdir(mount.path)) == errno.ENETUNREACH
-    assert proxy.seen == []
+def test_a_device_that_is_configured_to_have_no_network(mount: Mount, proxy: FaultProxy) -> None:
+    mount.stop()
+    configuration = mount.config.read_text()
+    mount.config.write_text(configuration + '[device]\nnetwork = "none"\n')
+    before = len(proxy.seen)
+    mount.start()
+    assert sorted(os.listdir(mount.path)) == NAMES
+    assert starts(mount) == [22400002, 22400002]
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(errno_of, partial(read, mount.path / "b.bin"))
+        assert failure(mount, "a.bin") is DownloadErrorType.NETWORK_UNAVAILABLE
+        assert reading.result() == errno.ENETUNREACH
+    assert len(proxy.seen) == before
+    simulate(mount, "--network", "wifi")
+    assert reads_as(mount.path / "b.bin", DATA)
+    mount.stop()
+    mount.config.write_text(configuration)
+    mount.start()
 
 
 @pytest.mark.shows("ErrorType.CLOUD_STORAGE_FULL")
@@ -142,22 +170,30 @@ def test_a_full_cloud(mount: Mount, apache: Apache) -> None:
     assert (apache.root / "new.bin").read_bytes() == DATA
 
 
-@pytest.mark.shows("ErrorType.LOCAL_STORAGE_FULL", "CloudFileCache.start 13900025")
-def test_a_full_disk(mount: Mount, apache: Apache) -> None:
-    (mount.path / "kept.bin").write_bytes(DATA)
+@pytest.mark.shows(
+    "ErrorType.LOCAL_STORAGE_FULL", "DownloadErrorType.LOCAL_STORAGE_FULL", "CloudFileCache.start 13900025"
+)
+def test_a_full_disk(mount: Mount, apache: Apache, proxy: FaultProxy) -> None:
+    (apache.root / "long.bin").write_bytes(LONG)
+    mount.settle()
     assert read(mount.path / "b.bin") == DATA
-    simulate(mount, "--disk-full")
+    with (mount.path / "begun.bin").open("wb", buffering=0) as file:
+        assert file.write(DATA) == len(DATA)
+        error = in_mid_download(mount, proxy, "--disk-full")
+        assert error is DownloadErrorType.LOCAL_STORAGE_FULL
+        assert errno_of(lambda: file.write(DATA)) == errno.ENOSPC
+
     assert refused(mount, "CloudFileCache.start", uri=mount.uri("a.bin")) == 13900025
+    assert download(mount, "b.bin")["state"] == State.COMPLETED  # nothing lacks of it
     assert errno_of(lambda: read(mount.path / "a.bin")) == errno.ENOSPC
-    assert errno_of(lambda: Path(mount.path, "more.bin").write_bytes(DATA)) == errno.ENOSPC
     os.setxattr(mount.path / "c.bin", "user.cloudfs.pin", b"always")
     assert ended(mount) == ("DOWNLOAD_FAILED", "LOCAL_STORAGE_FULL")
+    assert (apache.root / "begun.bin").read_bytes() == DATA  # what was taken goes up all the same
     assert mount.xattr("location", "b.bin") == "both"  # nothing was given up for room
 
     simulate(mount, "off")
     assert ended(mount) == ("COMPLETED", "NO_ERROR")
     assert mount.xattr("location", "c.bin") == "both"
-    assert (apache.root / "kept.bin").read_bytes() == DATA
 
 
 @pytest.mark.shows(
@@ -165,42 +201,42 @@ def test_a_full_disk(mount: Mount, apache: Apache) -> None:
     "DownloadErrorType.CONTENT_NOT_FOUND",
     "DownloadErrorType.FREQUENT_USER_REQUESTS",
 )
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (404, DownloadErrorType.CONTENT_NOT_FOUND),
-        (410, DownloadErrorType.CONTENT_NOT_FOUND),
-        (429, DownloadErrorType.FREQUENT_USER_REQUESTS),
-        (500, DownloadErrorType.UNKNOWN_ERROR),
-    ],
-)
-def test_server_errors_of_downloads(mount: Mount, status: int, error: DownloadErrorType) -> None:
+def test_server_errors(mount: Mount, apache: Apache) -> None:
     (mount.path / "new.bin").write_bytes(DATA)
-    simulate(mount, "--server-error", str(status))
-    end = download(mount, "a.bin")
-    assert (end["state"], end["error"]) == (State.FAILED, error)
-    mount.sync()
-    assert sorted(os.listdir(mount.path)) == [*NAMES, "new.bin"]
+    for status in ("404", "410"):
+        simulate(mount, "--server-error", status)
+        assert failure(mount, "a.bin") is DownloadErrorType.CONTENT_NOT_FOUND
+    assert mount.sync() == "COMPLETED"  # no file is taken for gone
+    assert sorted(os.listdir(mount.path)) == sorted(os.listdir(apache.root)) == [*NAMES, "new.bin"]
+    assert (apache.root / "new.bin").read_bytes() == DATA
+
+    for status, error in (
+        ("507", DownloadErrorType.UNKNOWN_ERROR),
+        ("500", DownloadErrorType.UNKNOWN_ERROR),
+        ("429", DownloadErrorType.FREQUENT_USER_REQUESTS),
+    ):
+        simulate(mount, "--server-error", status)
+        assert failure(mount, "a.bin") is error
 
 
 @pytest.mark.shows("FileSync.start 22400001", "GallerySync.start 22400001")
-@pytest.mark.parametrize("status", [401, 403, 503])
-def test_server_errors_that_refuse_a_start(mount: Mount, status: int) -> None:
-    simulate(mount, "--server-error", str(status))
-    assert ended(mount) == ("DOWNLOAD_FAILED", "NO_ERROR")
-    assert refused(mount, "FileSync.start") == refused(mount, "GallerySync.start") == 22400001
+def test_server_errors_that_refuse_a_start(mount: Mount, apache: Apache) -> None:
+    for status in ("401", "403", "503"):
+        (mount.path / status).write_bytes(DATA)
+        simulate(mount, "--server-error", status)
+        assert ended(mount) == ("DOWNLOAD_FAILED", "NO_ERROR")
+        assert starts(mount) == [22400001, 22400001]
+        simulate(mount, "off")
+        mount.settle()
+        assert (apache.root / status).read_bytes() == DATA
 
 
-def test_it_is_not_for_everybody(mount: Mount) -> None:
-    assert refused(mount, "Mount.simulate", battery=101) == 401
-    assert refused(mount, "Mount.simulate", serverError=412) == 401
-    assert refused(mount, "Mount.simulate", network="auto") == 401
-    assert refused(mount, "Mount.simulate", forMs=1000) == 401
-    for wrong in (
-        [],
-        ["off", "--battery", "9"],
-        ["--server-error", "412"],
-        ["--battery", "9", "--for", "0s"],
-    ):
-        assert cloudfs("simulate", *wrong, "--socket", mount.socket).returncode == 2
-    assert mount.status()["simulated"] is None
+def test_all_goes_on_by_itself_when_it_is_over(apache: Apache, mounts: Mounts) -> None:
+    mount = mounts(apache.url, sync={"debounce": "50ms", "interval": "1h"})
+    wait_until(lambda: mount.xattr("last_sync_time") != "0", "the first sync is over")
+    simulate(mount, "--server-error", "401")
+    (mount.path / "new.bin").write_bytes(DATA)
+    wait_until(lambda: mount.status()["cloud"]["state"] == "unauthorized", "the sync met it")
+    simulate(mount, "--battery", "5", "--for", "100ms")
+    wait_until(lambda: mount.pending == 0, "it went up")
+    assert (apache.root / "new.bin").read_bytes() == DATA
