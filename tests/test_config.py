@@ -30,6 +30,7 @@ from cloudfs.config import (
     without_unknown,
 )
 from cloudfs.config.lines import locate
+from cloudfs.config.paths import real_mountpoint
 from cloudfs.config.quantities import parse_duration, parse_mode, parse_size
 
 EXAMPLE = Path(__file__).parent.parent / "mount.example.toml"
@@ -633,6 +634,16 @@ def test_a_locked_keyring_does_not_hang_the_mount(monkeypatch: pytest.MonkeyPatc
     fault = refusal(config_with(username="me", keyring=True))
     unlocked.set()
     assert "unlock the keyring" in fault.mend
+
+
+def test_a_mountpoint_is_followed_through_its_links(tmp_path: Path) -> None:
+    (tmp_path / "data" / "cloud").mkdir(parents=True)
+    (tmp_path / "far").symlink_to(tmp_path / "data")
+    (tmp_path / "near").symlink_to("far/cloud")
+    (tmp_path / "round").symlink_to("round")
+    assert real_mountpoint(tmp_path / "near") == tmp_path / "data" / "cloud"
+    assert real_mountpoint(tmp_path / "far" / "new") == tmp_path / "data" / "new"
+    assert real_mountpoint(tmp_path / "round") == tmp_path / "round"
 
 
 def test_a_cloud_that_is_not_supported_yet(write: Write) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cloudfs.config.paths import real_mountpoint
 from cloudfs.model.errors import LocalIOError
 
 LOCK_NAME = "lock"
@@ -124,7 +125,7 @@ def _written_pid(lock: int) -> str:
 
 
 def _refuse_inside(directory: Path, mountpoint: Path | None) -> None:
-    if mountpoint is not None and directory.resolve().is_relative_to(mountpoint.resolve()):
+    if mountpoint is not None and directory.resolve().is_relative_to(real_mountpoint(mountpoint)):
         raise LocalIOError(
             f"the cache directory {directory} lies inside the mountpoint {mountpoint}: "
             "choose a [cache] path outside of it"

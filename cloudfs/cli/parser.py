@@ -198,7 +198,11 @@ def _add_doctor(verbs: _Verbs) -> None:
     doctor = verbs.add(
         "doctor",
         "check what a mount needs: the machine, the configuration, the places on disk, the server",
-        examples=["cloudfs doctor", "cloudfs doctor --config work.toml --json"],
+        examples=[
+            "cloudfs doctor",
+            "cloudfs doctor --config work.toml ~/Work",
+            "cloudfs doctor -o read_only --json",
+        ],
     )
     _add_configuration(doctor)
     _add_json(doctor)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
+_LINKS_MAX = 40  # path_resolution(7)
 _NAME = re.compile(r"\bNAME\b", re.ASCII)
 
 # XDG Base Directory Specification: what an unset variable stands for.
@@ -48,6 +49,19 @@ def expand(path: Path, name: str) -> Path:
     if not os.path.isabs(text):
         raise ValueError(f'"{text}" is relative')
     return Path(os.path.normpath(text))
+
+
+def real_mountpoint(path: Path) -> Path:
+    """A mountpoint without symbolic links, itself not asked: realpath(3) would, and a mount that hangs never
+    answers."""
+    for _ in range(_LINKS_MAX):
+        folder = Path(os.path.realpath(path.parent))
+        try:
+            link = os.readlink(folder / path.name)
+        except OSError:
+            return folder / path.name
+        path = folder / link
+    return path
 
 
 def _value(match: re.Match[str]) -> str:

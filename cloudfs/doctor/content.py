@@ -66,8 +66,6 @@ def disk(config: MountConfig) -> Finding:
 def _fault(directory: Path) -> Finding | None:
     """What its mode forbids, to us, or lets others do."""
     existing = nearest(directory)
-    if not existing.is_dir():
-        return Finding(CACHE, f"{existing} is no folder", "choose another [cache] path")
     if not os.access(existing, os.W_OK | os.X_OK):
         return Finding(CACHE, f"nothing may be made in {existing}", "choose another [cache] path")
     if existing == directory and (mode := stat.S_IMODE(directory.stat().st_mode)) & 0o077:

@@ -14,6 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloudfs.config.paths import real_mountpoint
 from cloudfs.model.errors import MountFailed, TryAgain
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def is_mounted(mountpoint: Path) -> bool:
 def connection_of(mountpoint: Path) -> int | None:
     """The kernel's number of our mount there (fusectl, /proc/self/mountinfo): the minor of its device; None
     where the topmost mount is none of ours. Asks the mount table, not the mount."""
-    wanted = os.fsencode(os.path.realpath(mountpoint.parent) + "/" + mountpoint.name)
+    wanted = os.fsencode(real_mountpoint(mountpoint))
     found = None
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
         mount, _, source = line.partition(b" - ")
