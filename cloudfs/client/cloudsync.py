@@ -1,191 +1,258 @@
 """The classes of @ohos.file.cloudSync in Python: same names, same enums, same events, in snake_case.
 
-Each object is an async context manager that holds one connection; subscriptions, and what counts as `own`
-downloads, live as long as it. Outside of a block each call makes a connection for itself alone: what it
-started goes on. Every call raises CloudSyncError with a code of the reference's table, or 13600001 where no
-daemon answers.
+**Connections.** Within `async with FileSync() as sync:` an object holds one connection, and can have
+listeners; the task that entered the block leaves it, any task may make calls. Outside of a block each call
+makes a connection for itself alone. What a call started goes on when its connection ends. A connection that
+is lost stays lost: `wait_lost` returns, every call ends with 13600001, and listeners hear nothing more, until
+a new block is entered.
+
+**Listeners.** A listener is a function, or coroutine function, of one argument: the progress. It is called
+with one event at a time, in order, and may make calls itself. While it takes its time it holds up nothing
+else; of RUNNING events it then gets the latest one of each file, and every end. What it raises ends the block
+and comes out of it. Leaving the block cancels a listener that is being awaited, and drops what it was still
+to be told.
+
+**Errors.** A call raises CloudSyncError with a code of the reference's table. 13600001, "IPC error.": no
+daemon listens, several do and none was named, or the connection was lost; `data["reason"]` says which. Calls
+have no time limit of their own and may be cancelled at any moment: the call has then taken effect or not.
 """
 
 from __future__ import annotations
 
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from cloudfs.client.connection import Connection
-from cloudfs.model.enums import DownloadErrorType, ErrorType, FileSyncState, State, SyncState
+from cloudfs.client.endings import DownloadEnding, SyncEnding
+from cloudfs.client.listeners import Listener, SkippedListener
+from cloudfs.client.remote_object import EventScope, RemoteObject, Socket
+from cloudfs.client.wire import download_progress, sync_progress
+from cloudfs.model.enums import FileSyncState
 from cloudfs.model.progress import DownloadProgress, SyncProgress
 
-P = TypeVar("P", SyncProgress, DownloadProgress)
-Socket = str | os.PathLike[str] | None
-EventScope = Literal["own", "all"]
 
-
-class _Class(ABC, Generic[P]):
-    """What the four classes share: a connection, and `on` and `off`."""
-
-    _name: str
-
-    def __init__(self, socket: Socket = None) -> None:
-        """Reference: constructor. socket: the daemon's; None: $CLOUDFS_SOCKET, else the only one running."""
-        self._socket = socket
-        self._connection: Connection | None = None
-        self._callbacks: list[tuple[int, Callable[[P], None]]] = []
-
-    async def __aenter__(self) -> Self:
-        connection = Connection(self._socket)
-        await connection.__aenter__()
-        self._connection = connection
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+class _Sync(RemoteObject[SyncProgress]):
+    async def on(
+        self,
+        event: Literal["progress"],
+        callback: Listener[SyncProgress],
+        *,
+        skipped: SkippedListener | None = None,
     ) -> None:
-        connection, self._connection = self._held(), None
-        self._callbacks.clear()
-        await connection.__aexit__(kind, error, traceback)
+        """Reference: on. Registers a listener for the synchronization progress. 201, 202, 401, 13600001.
 
-    async def on(self, event: Literal["progress"], callback: Callable[[P], None]) -> None:
-        """Reference: on. Registers a listener for the progress; within an `async with` block only.
-
-        A sync class's listener is called with the current progress at once.
+        callback: is called with the current SyncProgress at once, then with each new one.
+        skipped: is called with the first and the last number of events of the mount that this listener does
+        not get, as it was too far behind; an end is among them only once the journal has dropped it.
+        RuntimeError outside of an `async with` block.
         """
-        await self._on(event, callback, "own")
+        await self._on(event, callback, "own", skipped)
 
-    async def off(self, event: Literal["progress"], callback: Callable[[P], None] | None = None) -> None:
-        """Reference: off. Unregisters a listener, or all of them; one that is not registered is no error."""
-        connection = self._held()
-        for number, registered in list(self._callbacks):
-            if callback in (None, registered):
-                self._callbacks.remove((number, registered))
-                connection.forget(number)
-                await self._call("off", event=event, subscription=number)
-
-    async def wait_lost(self) -> None:
-        """Return once the daemon has ended the connection: no event comes any more."""
-        await self._held().wait_lost()
-
-    async def _on(self, event: str, callback: Callable[[P], None], scope: EventScope) -> None:
-        def notify(params: dict[str, Any]) -> None:
-            if "progress" in params:
-                callback(self._progress(params["progress"]))
-
-        params = {"event": event, "scope": scope}
-        answer = await self._held().call(f"{self._name}.on", params, notify)
-        self._callbacks.append((answer["subscription"], callback))
-
-    async def _call(self, method: str, **params: Any) -> Any:
-        if self._connection is not None:
-            return await self._connection.call(f"{self._name}.{method}", params)
-        async with Connection(self._socket) as connection:
-            return await connection.call(f"{self._name}.{method}", params)
-
-    def _held(self) -> Connection:
-        if self._connection is None:
-            raise RuntimeError(f"listeners need a connection: async with {type(self).__name__}() as …")
-        return self._connection
-
-    @abstractmethod
-    def _progress(self, shown: dict[str, Any]) -> P:
-        """An event as the daemon sends it."""
-
-
-class _Sync(_Class[SyncProgress]):
     async def start(self) -> None:
-        """Reference: start. Starts the synchronization; returns once it is accepted.
+        """Reference: start. Starts the synchronization; returns once that is accepted.
 
-        201, 202, 22400001 cloud status not ready, 22400002 network unavailable, 22400003 battery level.
+        While a sync runs, it goes on into one more. 201, 202, 401, 13600001, and, the sync then not being
+        begun, 22400001, 22400002, 22400003.
         """
         await self._call("start")
 
+    async def run(self) -> SyncProgress:
+        """`start`, and wait for the end of that sync: COMPLETED, or what ended it. The codes of `start`.
+
+        The reference leaves this to a listener. Cancelled, the sync goes on; `stop` ends it.
+        """
+        return await self._run(SyncEnding())
+
     async def stop(self) -> None:
-        """Reference: stop. Stops the synchronization; `start` resumes it. 201, 202."""
+        """Reference: stop. Stops the synchronization, automatic ones too, until the next `start`.
+
+        Without a sync under way it is accepted and emits nothing. 201, 202, 401, 13600001.
+        """
         await self._call("stop")
 
     async def get_last_sync_time(self) -> int:
-        """Reference: getLastSyncTime. Epoch milliseconds; 0 before the first success. 201, 202."""
+        """Reference: getLastSyncTime. When a sync completed last, in epoch milliseconds; 0: never yet.
+
+        201, 202, 401, 13600001.
+        """
         return int(await self._call("getLastSyncTime"))
 
-    def _progress(self, shown: dict[str, Any]) -> SyncProgress:
-        return SyncProgress(SyncState(shown["state"]), ErrorType(shown["error"]))
+    def _progress(self, shown: Any) -> SyncProgress:
+        return sync_progress(shown)
 
 
 class FileSync(_Sync):
-    """Reference: FileSync. Device-cloud synchronization of all files but the gallery's."""
+    """Reference: FileSync. Device-cloud synchronization of all files but those of the gallery folders.
+
+    async with FileSync() as sync:
+        await sync.on("progress", lambda progress: print(progress.state.name, progress.error.name))
+        end = await sync.run()
+        print("synchronized" if end.state is SyncState.COMPLETED else f"failed: {end.error.name}")
+
+    Events are SyncProgress(state: SyncState, error: ErrorType). A sync goes DOWNLOADING, then UPLOADING where
+    there is something to upload, and ends in exactly one of COMPLETED, DOWNLOAD_FAILED, UPLOAD_FAILED and
+    STOPPED. An end's `error` tells why, NO_ERROR where no ErrorType fits.
+
+    201       Permission verification failed, usually the result returned by VerifyAccessToken.
+    202       Permission verification failed, application which is not a system application uses system API.
+    401       The input parameter is invalid.
+    13600001  IPC error.
+    22400001  Cloud status not ready.
+    22400002  Network unavailable.
+    22400003  Battery level warning.
+    """
 
     _name = "FileSync"
 
 
 class GallerySync(_Sync):
-    """Reference: GallerySync. Device-cloud synchronization of media assets in the gallery folders."""
+    """Reference: GallerySync. Device-cloud synchronization of media assets: the files of the gallery folders.
+
+    async with GallerySync() as sync:
+        await sync.on("progress", lambda progress: print(progress.state.name))
+        await sync.start()
+        await anyio.sleep(60)
+        await sync.stop()
+
+    Events are SyncProgress(state: SyncState, error: ErrorType). A sync goes DOWNLOADING, then UPLOADING where
+    there is something to upload, and ends in exactly one of COMPLETED, DOWNLOAD_FAILED, UPLOAD_FAILED and
+    STOPPED. An end's `error` tells why, NO_ERROR where no ErrorType fits.
+
+    201       Permission verification failed.
+    202       The caller is not a system application.
+    401       The input parameter is invalid.
+    13600001  IPC error.
+    22400001  Cloud status not ready.
+    22400002  Network unavailable.
+    22400003  Battery level warning.
+    """
 
     _name = "GallerySync"
 
 
-class _Downloads(_Class[DownloadProgress]):
+class _Downloads(RemoteObject[DownloadProgress]):
     async def on(
         self,
         event: Literal["progress"],
-        callback: Callable[[DownloadProgress], None],
+        callback: Listener[DownloadProgress],
         *,
         scope: EventScope = "own",
+        skipped: SkippedListener | None = None,
     ) -> None:
-        """Reference: on. Registers a listener for the download progress; within an `async with` block only.
+        """Reference: on. Registers a listener for the download progress. 201, 202, 401, 13600001.
 
-        scope: `own`, the downloads that this object started, or `all` of the mount that the caller may read.
+        callback: is called with each DownloadProgress.
+        scope: "own", the downloads that this object started, with the URI that it gave; "all", those of the
+        mount whose file the caller may read, opens included, with the canonical URI.
+        skipped: is called with the first and the last number of events of the mount that this listener does
+        not get, as it was too far behind; an end is among them only once the journal has dropped it.
+        RuntimeError outside of an `async with` block.
         """
-        await self._on(event, callback, scope)
+        await self._on(event, callback, scope, skipped)
 
     async def start(self, uri: str) -> None:
-        """Reference: start. Starts to download a file; returns once it is accepted.
+        """Reference: start. Starts to download a file, or joins its download; returns once that is accepted.
 
-        13900002 no such file, 13900025 no space left, 14000002 invalid URI.
+        A file that is here completes at once. 201, 202, 401, 13600001, 13900002, 13900025, 14000002.
         """
         await self._call("start", uri=uri)
 
-    async def stop(self, uri: str, need_clean: bool = True) -> None:
-        """Reference: stop. Stops the download and clears what came of it.
+    async def run(self, uri: str) -> DownloadProgress:
+        """`start`, and wait for the end of that download: COMPLETED, FAILED or STOPPED. The codes of `start`.
 
-        need_clean: False keeps the partial content, and the next start resumes it. 13900002, 14000002.
+        The reference leaves this to a listener. Cancelled, the download goes on; `stop` ends it.
+        """
+        return await self._run(DownloadEnding(uri), uri=uri)
+
+    async def stop(self, uri: str, need_clean: bool = True) -> None:
+        """Reference: stop. Stops a download and deletes what came of it; `start` begins anew.
+
+        need_clean: False keeps the partial content, and the next `start` resumes it. A download that does not
+        run is no error. 201, 202, 401, 13600001, 13900002, 14000002.
         """
         await self._call("stop", uri=uri, needClean=need_clean)
 
-    def _progress(self, shown: dict[str, Any]) -> DownloadProgress:
-        return DownloadProgress(
-            State(shown["state"]),
-            shown["processed"],
-            shown["size"],
-            shown["uri"],
-            DownloadErrorType(shown["error"]),
-        )
+    def _progress(self, shown: Any) -> DownloadProgress:
+        return download_progress(shown)
 
 
 class Download(_Downloads):
-    """Reference: Download. Downloads of gallery assets, by URIs such as file://media/Photo/1. 201, 202."""
+    """Reference: Download. Downloads image files of the gallery, by URIs such as file://media/Photo/1.
+
+    async with Download() as download:
+        await download.on("progress", lambda progress: print(progress.processed, progress.size))
+        end = await download.run("file://media/Photo/1")
+        print(end.state.name, end.error.name)
+
+    A file's URI is its extended attribute `user.cloudfs.media_uri`. Events are DownloadProgress(state: State,
+    processed: int, size: int, uri: str, error: DownloadErrorType), in bytes: RUNNING any number of times,
+    `processed` never falling, then exactly one of COMPLETED, FAILED, with its `error`, and STOPPED.
+
+    201       Permission verification failed.
+    202       The caller is not a system application.
+    401       The input parameter is invalid.
+    13600001  IPC error.
+    13900002  No such file or directory.
+    13900025  No space left on device.
+    14000002  Invalid uri. (beyond the reference)
+    """
 
     _name = "Download"
 
 
 class CloudFileCache(_Downloads):
-    """Reference: CloudFileCache. Downloads of files to the local device, for who can read them."""
+    """Reference: CloudFileCache. Downloads files to the local device, for whoever can read them.
+
+    async with CloudFileCache() as cache:
+        await cache.on("progress", lambda progress: print(progress.processed, progress.size))
+        end = await cache.run("file://com.example.files/data/storage/el2/cloud/1.txt")
+        print(end.state.name, end.error.name)
+
+    A file's URI is its extended attribute `user.cloudfs.uri`. Events are DownloadProgress(state: State,
+    processed: int, size: int, uri: str, error: DownloadErrorType), in bytes: RUNNING any number of times,
+    `processed` never falling, then exactly one of COMPLETED, FAILED, with its `error`, and STOPPED.
+
+    201       Permission verification failed, usually the result returned by VerifyAccessToken.
+              Of on, off, start and stop beyond the reference: the caller can't read the file.
+    202       Permission verification failed, application which is not a system application uses system API.
+              (clean_cache alone)
+    401       The input parameter is invalid.
+    13600001  IPC error.
+    13900002  No such file or directory.
+    13900010  Try again. (clean_cache alone, beyond the reference)
+    13900025  No space left on device. (start alone)
+    14000002  Invalid uri.
+    """
 
     _name = "CloudFileCache"
 
     async def clean_cache(self, uri: str) -> None:
-        """Reference: cleanCache. Drops a file's cached content; returns once that is done.
+        """Reference: cleanCache. Deletes a file's cached content; returns once that is done.
 
-        201, 202, 13900002, 14000002; 13900010 (try again) where something would be lost or is pinned.
+        The file stays, as a placeholder. One that is not cached is no error. 201, 202, 401, 13600001,
+        13900002, 14000002; 13900010, nothing being deleted, where the cloud lacks this content, or the file
+        is pinned or open for writing.
         """
         await self._call("cleanCache", uri=uri)
 
 
 async def get_file_sync_state(uris: Iterable[str], *, socket: Socket = None) -> list[FileSyncState]:
-    """Reference: cloudSync.getFileSyncState. The states of 100 files at most, in order.
+    """Reference: cloudSync.getFileSyncState. The states of 100 files or folders at most, in their order.
 
-    201, 202, 401, 13900002, 14000002: one wrong URI, and there is no answer for any.
+    states = await get_file_sync_state(["file://com.example.files/data/storage/el2/cloud/1.txt"])
+
+    One URI that is wrong, and there is no answer for any; `data["uri"]` names it.
+    socket: as of the classes.
+
+    201       Permission verification failed, usually the result returned by VerifyAccessToken.
+    202       Permission verification failed, application which is not a system application uses system API.
+    401       The input parameter is invalid.
+    13600001  IPC error.
+    13900002  No such file or directory.
+    14000002  Invalid uri.
     """
+    # A lone string is a wrong parameter, and not a list of letters.
+    uri = uris if isinstance(uris, str) else list(uris)
     async with Connection(socket) as connection:
-        states = await connection.call("cloudSync.getFileSyncState", {"uri": list(uris)})
+        states = await connection.call("cloudSync.getFileSyncState", {"uri": uri})
     return [FileSyncState(state) for state in states]

@@ -1,173 +1,226 @@
-"""One connection to a mount's daemon, on trio or asyncio: calls, and the events of its subscriptions.
-
-JSON by the standard library: a program that imports the client should not wait for more than anyio.
-"""
+"""One connection to a mount's daemon, on trio or asyncio: calls, and what its subscriptions are told."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import count
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 
+from cloudfs.client.errors import CloudSyncError, ipc_error
+from cloudfs.client.outcome import Outcome
 from cloudfs.client.sockets import NoDaemon, find_socket
+from cloudfs.client.tasks import Tasks
+from cloudfs.client.wire import (
+    Answer,
+    Lines,
+    Notification,
+    Refusal,
+    Unreadable,
+    decode,
+    encode_call,
+    subscription_of,
+)
 
-IPC_ERROR = 13600001
 _CHUNK = 64 * 1024
 
-Notify = Callable[[dict[str, Any]], None]
+T = TypeVar("T")
+
+# Both are called by the task that reads: they return at once, and may raise Unreadable.
+Accepted = Callable[[Any], None]
+Take = Callable[[Mapping[str, Any]], None]
 
 
-class CloudSyncError(Exception):
-    """The reference's BusinessError.
-
-    code: its number. message: the text of the method's own error table.
-    data: what the daemon adds: `uri`, `reason`.
-    """
-
-    def __init__(self, code: int, message: str, data: dict[str, Any] | None = None) -> None:
-        super().__init__(code, message, data)
-        self.code = code
-        self.message = message
-        self.data = data or {}
-
-    def __str__(self) -> str:
-        reason = self.data.get("reason")
-        return f"{self.message} ({self.code})" + (f": {reason}" if reason else "")
-
-
-def ipc_error(reason: str) -> CloudSyncError:
-    """No daemon, or a connection that is lost."""
-    return CloudSyncError(IPC_ERROR, "IPC error.", {"reason": reason})
+def _ignore(result: Any) -> None:
+    """A result that is for its caller alone."""
 
 
 @dataclass(slots=True)
 class _Question:
-    """A call under way. notify: takes the events of the subscription that the answer names."""
+    """A call under way. accepted: is handed the result before any line that came after it."""
 
-    notify: Notify | None
-    answered: anyio.Event = field(default_factory=anyio.Event)
-    result: Any = None
-    error: CloudSyncError | None = None
+    accepted: Accepted
+    outcome: Outcome[Any]
 
 
 class Connection:
-    """An async context manager; calls may be made from several tasks at the same time.
+    """An async context manager, left by the task that entered it; any task may make calls.
 
-    Events are handed to their callbacks by a task of the connection, in order. What a callback raises ends
-    the block.
+    Invariants: a line is sent whole or not at all, whoever is cancelled. What the daemon says is read as it
+    comes, whatever is done about it. Once the connection is lost, all calls under way and all later ones
+    end with the same error; it is not made again.
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None) -> None:
         """socket: the daemon's; None: $CLOUDFS_SOCKET, else the only one that runs."""
         self._path = socket
-        self._stream: ByteStream | None = None
-        self._tasks: TaskGroup | None = None
-        self._sending = anyio.Lock()
+        self._block = AsyncExitStack()
+        self._numbers = count(1)
+        self._unsent: dict[int, bytes] = {}
+        self._has_unsent = anyio.Event()
         self._questions: dict[int, _Question] = {}
-        self._subscriptions: dict[int, Notify] = {}
-        self._last_id = 0
+        self._awaited: set[Outcome[Any]] = set()
+        self._subscriptions: dict[int, Take] = {}
+        self._loss: CloudSyncError | None = None
         self._lost = anyio.Event()
 
     async def __aenter__(self) -> Connection:
         """Connect. CloudSyncError 13600001 where no daemon listens."""
         try:
-            self._stream = await anyio.connect_unix(find_socket(self._path))
+            stream = await anyio.connect_unix(find_socket(self._path))
         except NoDaemon as error:
             raise ipc_error(str(error)) from error
         except OSError as error:
             raise ipc_error(f"no daemon answers ({error.strerror or error})") from error
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._read, self._stream)
+        async with AsyncExitStack() as block:
+            await block.enter_async_context(stream)
+            tasks = await block.enter_async_context(Tasks())
+            tasks.start_soon(self._read, stream)
+            tasks.start_soon(self._write, stream)
+            self._block = block.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._tasks is not None
-        assert self._stream is not None
-        self._tasks.cancel_scope.cancel()
-        try:
-            await self._tasks.__aexit__(kind, error, traceback)
-        except BaseExceptionGroup as group:
-            if group.exceptions != (error,):  # else the block's own error goes on as it is
-                raise _alone(group) from None
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._stream.aclose()
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, traceback)
 
-    async def call(self, method: str, params: dict[str, Any], notify: Notify | None = None) -> Any:
+    # --- what tasks ask for ---
+
+    async def call(self, method: str, params: Mapping[str, Any], accepted: Accepted = _ignore) -> Any:
         """A method's result. CloudSyncError where it is an error, 13600001 where the daemon is gone.
 
-        notify: takes the params of the notifications of the subscription that the result names.
+        accepted: is handed the result before any line that came after it. Cancelled, the call has taken
+        effect or not; a daemon that hangs is waited for until then.
         """
-        if self._stream is None or self._lost.is_set():
-            raise ipc_error("the daemon ended the connection")
-        self._last_id += 1
-        number = self._last_id
-        question = self._questions[number] = _Question(notify)
-        line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        number, question = self._ask(method, params, accepted)
         try:
-            async with self._sending:
-                await self._stream.send(line.encode() + b"\n")
-            await question.answered.wait()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            raise ipc_error("the daemon ended the connection") from error
+            return await self.wait_for(question.outcome)
         finally:
+            self._unsent.pop(number, None)
             self._questions.pop(number, None)
-        if question.error is not None:
-            raise question.error
-        return question.result
+
+    async def subscribe(self, class_name: str, event: str, scope: str, take: Take) -> int:
+        """Have what a class tells handed to `take`, from its first event on; returns the subscription.
+
+        Cancelled, there is none.
+        """
+
+        kept: list[int] = []
+
+        def keep(result: Any) -> None:
+            kept.append(subscription_of(result))
+            self._subscriptions[kept[0]] = take
+
+        def undo(result: Any) -> None:
+            self.unsubscribe(class_name, event, subscription_of(result))
+
+        number, question = self._ask(f"{class_name}.on", {"event": event, "scope": scope}, keep)
+        try:
+            await self.wait_for(question.outcome)
+        except anyio.get_cancelled_exc_class():
+            question.accepted = undo
+            if kept:
+                self.unsubscribe(class_name, event, kept[0])
+            elif self._unsent.pop(number, None) is not None:
+                del self._questions[number]
+            raise
+        return kept[0]
+
+    def unsubscribe(self, class_name: str, event: str, subscription: int) -> None:
+        """End a subscription; nothing is handed out any more, and nobody waits for the daemon's answer."""
+        self.forget(subscription)
+        self._post(f"{class_name}.off", {"event": event, "subscription": subscription})
 
     def forget(self, subscription: int) -> None:
-        """Hand out no more of its events."""
+        """Hand out no more of what it is told."""
         self._subscriptions.pop(subscription, None)
 
+    async def wait_for(self, outcome: Outcome[T]) -> T:
+        """What an outcome comes to. CloudSyncError where the connection is lost before."""
+        if self._loss is not None:
+            outcome.fail(self._loss_again(self._loss))
+        self._awaited.add(outcome)
+        try:
+            return await outcome.wait()
+        finally:
+            self._awaited.remove(outcome)
+
     async def wait_lost(self) -> None:
-        """Return once the daemon has ended the connection."""
+        """Return once the connection is lost."""
         await self._lost.wait()
 
+    def _ask(self, method: str, params: Mapping[str, Any], accepted: Accepted) -> tuple[int, _Question]:
+        """Have a call sent. CloudSyncError where the connection is lost, or no line can hold the call."""
+        if self._loss is not None:
+            raise self._loss_again(self._loss)
+        number, question = self._post(method, params), _Question(accepted, Outcome())
+        self._questions[number] = question
+        return number, question
+
+    def _post(self, method: str, params: Mapping[str, Any]) -> int:
+        """Have a call sent, and return its number."""
+        number = next(self._numbers)
+        self._unsent[number] = encode_call(number, method, params)
+        self._has_unsent.set()
+        return number
+
+    # --- the two tasks ---
+
+    async def _write(self, stream: ByteStream) -> None:
+        while True:
+            await self._has_unsent.wait()
+            self._has_unsent = anyio.Event()
+            lines = b"".join(self._unsent.values())  # none, where all callers have left meanwhile
+            self._unsent.clear()
+            try:
+                await stream.send(lines)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                return  # `_read` comes to know why: the daemon may have said so
+
     async def _read(self, stream: ByteStream) -> None:
-        rest = b""
+        loss = ipc_error("the connection was closed here")
+        lines = Lines()
         try:
             while True:
-                *lines, rest = (rest + await stream.receive(_CHUNK)).split(b"\n")
-                for line in lines:
-                    self._take(json.loads(line))
+                for line in lines.receive(await stream.receive(_CHUNK)):
+                    self._take(decode(line))
         except (anyio.EndOfStream, anyio.BrokenResourceError):
-            self._lost.set()
-            for question in self._questions.values():
-                question.error = ipc_error("the daemon ended the connection")
-                question.answered.set()
+            loss = ipc_error("the daemon ended the connection")
+        except Unreadable as error:
+            loss = ipc_error(f"what answers is no daemon of cloudfs: {error}")
+        except CloudSyncError as error:
+            loss = error
+        finally:
+            self._lose(loss)
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if "method" in message:
-            notify = self._subscriptions.get(message["params"]["subscription"])
-            if notify is not None:
-                notify(message["params"])
-            return
-        question = self._questions.get(message["id"])
-        if question is None:
-            return  # its caller was cancelled meanwhile
-        if "error" in message:
-            error = message["error"]
-            question.error = CloudSyncError(error["code"], error["message"], error.get("data"))
-        else:
-            question.result = message["result"]
-            if question.notify is not None:  # before the next line, which may be its first event
-                self._subscriptions[question.result["subscription"]] = question.notify
-        question.answered.set()
+    def _take(self, message: Answer | Refusal | Notification) -> None:
+        """Hand on what was said. Raises the daemon's last word, Unreadable."""
+        match message:
+            case Notification(subscription=int(number), params=params) if number in self._subscriptions:
+                self._subscriptions[number](params)
+            case Answer(number=number, result=result) if number in self._questions:
+                question = self._questions.pop(number)
+                question.accepted(result)
+                question.outcome.settle(result)
+            case Refusal(number=None, error=error):
+                raise error
+            case Refusal(number=int(number), error=error) if number in self._questions:
+                self._questions.pop(number).outcome.fail(error)
 
+    def _lose(self, loss: CloudSyncError) -> None:
+        self._loss = loss
+        self._lost.set()
+        for outcome in self._awaited:
+            outcome.fail(self._loss_again(loss))
 
-def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The only error in a group, or the group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    @staticmethod
+    def _loss_again(loss: CloudSyncError) -> CloudSyncError:
+        """One for each caller: an object raised in several tasks would mix up their tracebacks."""
+        return CloudSyncError(*loss.args)

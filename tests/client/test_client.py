@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +30,24 @@ from cloudfs.client import (
     blocking,
     get_file_sync_state,
 )
+from tests.client.conftest import PATIENCE_S, Run
 from tests.control.desk import HEAD, Desk, desk_in_thread
 from tests.servers.memory_cloud import MemoryCloud
 
 FILE = HEAD + "a.bin"
+OTHER = HEAD + "b.bin"
 PHOTO = "file://media/Photo/1"
-PATIENCE_S = 20
-
-Run = Callable[[Callable[[], Awaitable[None]]], None]
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     cloud = MemoryCloud()
     cloud.put(b"a.bin", bytes(100_000))
+    cloud.put(b"b.bin", bytes(1000))
     cloud.put(b"Photos/1.jpg", b"jpeg" * 1000)
     with desk_in_thread(tmp_path, cloud) as desk:
         monkeypatch.setenv("CLOUDFS_SOCKET", str(desk.config.socket))
         yield desk
-
-
-@pytest.fixture(params=["trio", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Run:
-    def run(program: Callable[[], Awaitable[None]]) -> None:
-        async def bounded() -> None:
-            with anyio.fail_after(PATIENCE_S):
-                await program()
-
-        anyio.run(bounded, backend=request.param)
-
-    return run
 
 
 class Listener:
@@ -169,8 +162,90 @@ def test_an_error_in_the_block_comes_out_as_it_is(desk: Desk, run: Run) -> None:
 
     async def listen_with_a_bug() -> None:
         async with FileSync() as sync:
-            await sync.on("progress", lambda progress: 1 / 0)  # type: ignore[arg-type]
+            await sync.on("progress", lambda progress: 1 / 0)
             await anyio.sleep(PATIENCE_S)
+
+    run(program)
+
+
+def test_start_and_the_wait_for_its_end(desk: Desk, run: Run) -> None:
+    """Within a block, where listeners hear of it, and without."""
+
+    async def program() -> None:
+        listener = Listener()
+        async with CloudFileCache() as cache:
+            await cache.on("progress", listener)
+            assert await cache.run(FILE) == DownloadProgress(State.COMPLETED, 100_000, 100_000, FILE)
+            assert (await listener.end()).uri == FILE
+            with pytest.raises(CloudSyncError, match="No such file"):
+                await cache.run(HEAD + "nothing")
+            with anyio.move_on_after(0):
+                await cache.run(OTHER)
+            ends = [(await cache.run(uri)).state for uri in (FILE, OTHER)]
+            assert ends == [State.COMPLETED] * 2
+        assert await FileSync().run() == SyncProgress(SyncState.COMPLETED)
+        assert await GallerySync().run() == SyncProgress(SyncState.COMPLETED)
+
+    run(program)
+
+
+def test_several_waits_on_one_connection(desk: Desk, run: Run) -> None:
+    async def program() -> None:
+        async def note(uri: str) -> None:
+            ends.append(await cache.run(uri))
+
+        ends: list[DownloadProgress] = []
+        async with CloudFileCache() as cache, anyio.create_task_group() as tasks:
+            for uri in (FILE, OTHER, FILE):
+                tasks.start_soon(note, uri)
+        assert sorted(end.uri or "" for end in ends) == [FILE, FILE, OTHER]
+        assert {end.state for end in ends} == {State.COMPLETED}
+
+    run(program)
+
+
+def test_a_listener_makes_calls(desk: Desk, run: Run) -> None:
+    """It starts the next download, asks, and ends itself."""
+
+    async def program() -> None:
+        done = anyio.Event()
+        seen = []
+
+        async def listen(progress: DownloadProgress) -> None:
+            if not progress.state.is_end:
+                return
+            seen.append(progress.uri)
+            assert await get_file_sync_state([FILE]) == [FileSyncState.COMPLETED]
+            if progress.uri == FILE:
+                await cache.start(OTHER)
+            else:
+                await cache.off("progress", listen)
+                done.set()
+
+        async with CloudFileCache() as cache:
+            await cache.on("progress", listen)
+            await cache.start(FILE)
+            await done.wait()
+            await cache.run(FILE)
+        assert seen == [FILE, OTHER]
+
+    run(program)
+
+
+def test_a_listener_that_takes_its_time_holds_up_nothing(desk: Desk, run: Run) -> None:
+    async def program() -> None:
+        async def sleep(progress: SyncProgress) -> None:
+            slept.append(progress)
+            await anyio.sleep(PATIENCE_S * 2)
+
+        quick = Listener()
+        slept: list[SyncProgress] = []
+        async with FileSync() as sync:
+            await sync.on("progress", sleep)
+            await sync.on("progress", quick)
+            await sync.run()
+            assert (await quick.end()).state is SyncState.COMPLETED
+            assert len(slept) == 1
 
     run(program)
 
@@ -178,17 +253,81 @@ def test_an_error_in_the_block_comes_out_as_it_is(desk: Desk, run: Run) -> None:
 def test_cancelled_calls(desk: Desk, run: Run) -> None:
     async def program() -> None:
         async with FileSync() as sync:
-            for _ in range(20):
-                with anyio.move_on_after(0):
-                    await sync.get_last_sync_time()
-            async with anyio.create_task_group() as tasks:
-                for _ in range(50):
-                    tasks.start_soon(sync.get_last_sync_time)
+            for call in (sync.get_last_sync_time, partial(sync.on, "progress", print)):
+                for _ in range(300):
+                    with anyio.move_on_after(0):
+                        await call()
+            await sync.on("progress", print)
         with anyio.move_on_after(0.1):
             async with FileSync():
                 await anyio.sleep(PATIENCE_S)
 
     run(program)
+
+
+def test_hundreds_of_calls_at_the_same_time(desk: Desk, run: Run) -> None:
+    async def program() -> None:
+        async def note() -> None:
+            times.append(await sync.get_last_sync_time())
+
+        times: list[int] = []
+        async with FileSync() as sync, anyio.create_task_group() as tasks:
+            for _ in range(500):
+                tasks.start_soon(note)
+        assert times == [0] * 500
+
+    run(program)
+
+
+def test_a_block_within_itself(desk: Desk, run: Run) -> None:
+    async def program() -> None:
+        async with FileSync() as sync:
+            with pytest.raises(RuntimeError, match="in a block already"):
+                await sync.__aenter__()
+            await sync.start()
+        async with sync:
+            await sync.stop()
+
+    run(program)
+
+
+async def asyncio_program() -> None:
+    """The calls of a program that knows no other loop."""
+    ended = asyncio.Event()
+    async with CloudFileCache() as cache, FileSync() as sync:
+        await cache.on("progress", lambda progress: ended.set() if progress.state.is_end else None)
+        first, _, times = await asyncio.gather(
+            asyncio.wait_for(cache.run(FILE), PATIENCE_S), cache.start(OTHER), sync.get_last_sync_time()
+        )
+        await asyncio.wait_for(ended.wait(), PATIENCE_S)
+        assert (first.state, times) == (State.COMPLETED, 0)
+        task = asyncio.create_task(sync.wait_lost())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(sync.wait_lost(), 0.01)
+        assert (await sync.run()).state is SyncState.COMPLETED
+
+
+async def cancelled_asyncio_program() -> None:
+    async def hold() -> None:
+        async with FileSync():
+            held.set()
+            await asyncio.sleep(PATIENCE_S)
+
+    held = asyncio.Event()
+    task = asyncio.create_task(hold())
+    await held.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_plain_asyncio(desk: Desk) -> None:
+    asyncio.run(asyncio_program())
+    asyncio.run(cancelled_asyncio_program())
 
 
 def test_no_daemon(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,9 +393,48 @@ def test_blocking(desk: Desk) -> None:
         blocking.Download().start(FILE)
 
 
+def test_a_blocking_listener_makes_calls(desk: Desk) -> None:
+    done = threading.Event()
+
+    def listen(progress: DownloadProgress) -> None:
+        if progress.state.is_end and progress.uri == FILE:
+            assert cache.run(OTHER).state is State.COMPLETED
+            cache.off("progress", listen)
+            done.set()
+
+    with blocking.CloudFileCache() as cache:
+        cache.on("progress", listen)
+        cache.start(FILE)
+        assert done.wait(PATIENCE_S)
+
+
+def test_threads_share_a_blocking_object(desk: Desk) -> None:
+    with blocking.CloudFileCache() as cache, blocking.FileSync() as sync, ThreadPoolExecutor(16) as threads:
+        ends = list(threads.map(cache.run, [FILE, OTHER] * 8))
+        times = list(threads.map(lambda _: sync.get_last_sync_time(), range(100)))
+        with pytest.raises(RuntimeError, match="in a block already"):
+            sync.__enter__()
+    assert {end.state for end in ends} == {State.COMPLETED}
+    assert times == [0] * 100
+
+
 def test_an_error_leaves_a_blocking_block_as_it_is(desk: Desk) -> None:
     with pytest.raises(blocking.CloudSyncError), blocking.CloudFileCache() as cache:
         cache.start(HEAD + "nothing")
+
+
+def test_a_blocking_listener_with_a_bug(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Told at once, as nobody may be waiting, and raised when the block is left."""
+
+    def listen_with_a_bug() -> None:
+        with blocking.FileSync() as sync:
+            sync.on("progress", lambda progress: 1 / 0)
+            sync.wait_lost()
+
+    with pytest.raises(ZeroDivisionError):
+        listen_with_a_bug()
+    told = [record for record in caplog.records if record.name == "cloudfs.client.blocking"]
+    assert [record.levelno for record in told] == [logging.ERROR]
 
 
 def test_the_import_is_light() -> None:
