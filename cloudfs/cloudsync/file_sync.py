@@ -88,12 +88,15 @@ class FileSync:
         self._pass: trio.CancelScope | None = None
         self._interrupted_by = ErrorType.NO_ERROR
         self._woken = trio.Event()
+        self._device_changed = trio.Event()
         # On trio's clock: when the last run ended; when local changes will have rested long enough; when
-        # the first file that failed is to be tried again; when to make up for what the network kept back.
+        # the first file that failed is to be tried again; when to make up for what network or power kept
+        # back; when to see again whether an automatic sync may begin.
         self._ended_at = -math.inf
         self._rested_at = math.inf
         self._retry_at = math.inf
         self._recover_at = math.inf
+        self._look_at = -math.inf
 
     @property
     def progress(self) -> SyncProgress:
@@ -180,6 +183,13 @@ class FileSync:
         if self._progress.state in _FAILED or self._waiting():
             self._recover_at = max(trio.current_time(), self._ended_at + LOOK_AGAIN_S)
             self._wake()
+
+    def device_changed(self) -> None:
+        """The network may be another one now: what that ends or lets begin does so at once."""
+        self._look_at = -math.inf
+        self._device_changed.set()
+        self._device_changed = trio.Event()
+        self._wake()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the passes until cancelled; the end of one that is cancelled so is said by the next mount."""
@@ -293,7 +303,8 @@ class FileSync:
             elif cause and not self._interrupted_by:
                 self._interrupted_by = cause
                 self._wind_down(self.scope)
-            await trio.sleep(WATCH_EVERY_S)
+            with trio.move_on_after(WATCH_EVERY_S):
+                await self._device_changed.wait()
 
     async def _pull_and_push(self) -> SyncProgress:
         try:
@@ -315,16 +326,15 @@ class FileSync:
 
     async def _begin_automatically(self) -> None:
         """Begin the first sync at once, the next `interval` after the end of the last, or as changes rest."""
-        look_at = -math.inf
         while True:
             now = trio.current_time()
-            if now >= max(self._due_at(), look_at):
+            if now >= max(self._due_at(), self._look_at):
                 if self._may_begin():
                     self._advance(Happening.START)
                 else:
-                    look_at = now + LOOK_AGAIN_S
+                    self._look_at = now + LOOK_AGAIN_S
             woken = self._woken
-            with trio.move_on_at(max(self._due_at(), look_at)):
+            with trio.move_on_at(max(self._due_at(), self._look_at)):
                 await woken.wait()
 
     def _due_at(self) -> float:

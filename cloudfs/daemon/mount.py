@@ -37,6 +37,7 @@ from cloudfs.daemon.syncing import Syncing
 from cloudfs.database.bridge import Database
 from cloudfs.database.settings import Settings
 from cloudfs.device import Device
+from cloudfs.device.network_manager import NetworkManager
 from cloudfs.fuse.callers import Caller, DenyList, caller_of
 from cloudfs.fuse.mountpoint import MountEntry
 from cloudfs.fuse.open_files import OpenPolicy
@@ -77,7 +78,10 @@ class Mount:
         self._entry = entry
         self._manager = manager
         self._simulator = Simulator()
-        self._device = Device(config.device, config.cloud.url, simulator=self._simulator)
+        networks = NetworkManager(self._device_changed)
+        self._device = Device(
+            config.device, config.cloud.url, simulator=self._simulator, facts=lambda: networks.facts
+        )
         interference = Interference(
             is_cut_off=lambda: self._device.is_cut_off,
             answer_to=self._simulator.answer_to,
@@ -136,7 +140,7 @@ class Mount:
         # The two ways in.
         self._session = self._new_session()
         self._control = self._new_control()
-        self.services: tuple[Service, ...] = (*base.services, pins)
+        self.services: tuple[Service, ...] = (networks, *base.services, pins)
 
     def _new_sync(self, scope: Scope) -> FileSync:
         config, base, engine = self._config, self._base, self._syncing.engine
@@ -314,6 +318,10 @@ class Mount:
 
     def _summary(self) -> str:
         return summary(self._base.readiness.state, self._status.pending)
+
+    def _device_changed(self) -> None:
+        for sync in self._syncs.values():
+            sync.device_changed()
 
     def _cloud_returned(self) -> None:
         for sync in self._syncs.values():

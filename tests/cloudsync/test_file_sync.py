@@ -464,6 +464,38 @@ class TestAutomatic:
         await settle()
         assert bench.said[-1].state is SyncState.COMPLETED
 
+    async def test_none_begins_again_where_none_begins_by_itself(
+        self, autojump_clock: MockClock, begin: Callable[..., Any]
+    ) -> None:
+        for is_auto in (False, True):
+            bench, _ = await begin(auto=is_auto, takes_s=10)
+            if not is_auto:
+                await bench.sync.start()
+            await trio.sleep(1)
+            bench.interruption = ErrorType.BATTERY_LEVEL_LOW
+            await settle()
+            assert bench.said[-1].error is ErrorType.BATTERY_LEVEL_LOW
+            if is_auto:
+                await bench.sync.stop()
+            bench.interruption = ErrorType.NO_ERROR
+            bench.sync.device_changed()
+            await trio.sleep(10 * INTERVAL_S)
+            assert len(bench.begun_at) == 1
+
+    async def test_news_of_the_device_count_at_once(
+        self, autojump_clock: MockClock, begin: Callable[..., Any]
+    ) -> None:
+        bench, begun = await begin(takes_s=100, interruption=ErrorType.WIFI_UNAVAILABLE)
+        await trio.sleep(LOOK_AGAIN_S + 1)
+        bench.interruption = ErrorType.NO_ERROR
+        bench.sync.device_changed()
+        await trio.sleep(0.5)
+        assert [at - begun for at in bench.begun_at] == [LOOK_AGAIN_S + 1]
+        bench.interruption = ErrorType.WIFI_UNAVAILABLE
+        bench.sync.device_changed()
+        await wait_all_tasks_blocked()
+        assert bench.said[-1] == SyncProgress(SyncState.DOWNLOAD_FAILED, ErrorType.WIFI_UNAVAILABLE)
+
     async def test_a_local_change_starts_one_once_changes_rest(
         self, autojump_clock: MockClock, begin: Callable[..., Any]
     ) -> None:
