@@ -138,6 +138,7 @@ class _IdAlone(msgspec.Struct):
 _envelope = msgspec.json.Decoder(_Envelope)
 _id_alone = msgspec.json.Decoder(_IdAlone)
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
+_any = msgspec.json.Decoder(msgspec.Raw)
 
 
 def parse_line(line: bytes) -> Message:
@@ -176,6 +177,7 @@ def _parse_request(text: bytes) -> Request | Fault:
     try:
         envelope = _envelope.decode(text)
     except msgspec.ValidationError as error:
+        _any.decode(text)  # it was read no further than to the first value that does not fit
         return Fault(_find_id(text) or NULL, INVALID_REQUEST, f"Invalid Request: {error}")
     id_ = _text(envelope.id)
     if id_ is not None and not _is_id(id_):

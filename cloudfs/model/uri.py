@@ -52,6 +52,8 @@ class Uris:
         scheme, rest = uri[: len(_SCHEME)], uri[len(_SCHEME) :]
         if scheme.lower() != _SCHEME:
             raise InvalidUri("the scheme is not file://")
+        if "?" in rest or "#" in rest:
+            raise InvalidUri("a file URI has no query and no fragment; in a name write %3F and %23")
         if media := _MEDIA.fullmatch(rest):
             return _media_id(media.group(1))
         authority, slash, path = rest.partition("/")
@@ -105,8 +107,6 @@ def _media_id(text: str) -> MediaId:
 
 def _names(path: str) -> list[bytes]:
     """The names of a URI's path, decoded one by one."""
-    if "?" in path or "#" in path:
-        raise InvalidUri("a file URI has no query and no fragment; in a name write %3F and %23")
     return _without_empty([_unescape(part) for part in path.split("/")])
 
 

@@ -99,6 +99,10 @@ def test_random_bytes_never_raise(data: bytes) -> None:
         b"[" * 100_000 + b"]" * 100_000,
         b'{"jsonrpc":"2.0","id":1,"method":"a","params":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
         b'{"jsonrpc":"2.0","method":"a"} {}',
+        b'"jsonrpc": "2.0", "method": "a"}',
+        b'{"jsonrpc":"1.0", "id": 1, nonsense',
+        b'{"jsonrpc":"2.0","method":1,"id":01}',
+        b"1 2",
     ],
 )
 def test_parse_error(line: bytes) -> None:
