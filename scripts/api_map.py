@@ -4,7 +4,8 @@ Made from the code: the methods, their params, codes and texts from the tables o
 values from `cloudfs.model.enums`, the Python names from `cloudfs.client`, and the tests from the marker
 `shows` that they carry. A cell is one outcome of a method (`FileSync.start 22400003`), one state of an event
 (`FileSync.progress STOPPED`) or one value of an enumeration (`ErrorType.CLOUD_STORAGE_FULL`); a method's own
-name stands for its result. Every cell has a test on a real mount, or a reason why it can't occur.
+name stands for its result. Every cell has a test on a real mount, or a reason why it can't occur. What the
+socket has no method for, the constructors, is a table here.
 """
 
 from __future__ import annotations
@@ -49,8 +50,21 @@ STATES: Mapping[str, type[IntEnum]] = {
     "CloudFileCache": State,
     "Download": State,
 }
-PROGRESS = {"FileSync": SyncProgress, "GallerySync": SyncProgress}
+PROGRESS = {
+    "FileSync": SyncProgress,
+    "GallerySync": SyncProgress,
+    "CloudFileCache": DownloadProgress,
+    "Download": DownloadProgress,
+}
 ENUMS: Sequence[type[IntEnum]] = (ErrorType, DownloadErrorType, FileSyncState)
+
+# The codes that the reference has for constructors.
+CONSTRUCTORS: Mapping[str, tuple[int, ...]] = {
+    "FileSync": (202, 401),
+    "GallerySync": (),
+    "CloudFileCache": (401,),
+    "Download": (),
+}
 
 # What the contract adds to the reference's tables.
 ADDED = {
@@ -60,9 +74,15 @@ ADDED = {
     "Download.start": (14000002,),
     "Download.stop": (13900002, 14000002),
 }
+BEYOND = {"GallerySync.getLastSyncTime"}  # methods that the reference does not have
 
 _NO_FILE = "`off` names no file, so nothing about one can be wrong"
+_NO_PARAM = "a constructor takes nothing"
+_NO_CALL = "nothing is asked before the first call, which has its own 202"
 IMPOSSIBLE = {
+    "FileSync.constructor 202": _NO_CALL,
+    "FileSync.constructor 401": _NO_PARAM,
+    "CloudFileCache.constructor 401": _NO_PARAM,
     "CloudFileCache.off 13900002": _NO_FILE,
     "CloudFileCache.off 13900025": _NO_FILE,
     "CloudFileCache.off 14000002": _NO_FILE,
@@ -76,7 +96,7 @@ ACCESS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Proof:
     """A test that shows something. file: relative to the project."""
 
     file: str
@@ -89,9 +109,9 @@ class Test:
 class Shown:
     """Which tests show which cells."""
 
-    def __init__(self, cells: Sequence[str], claims: Sequence[tuple[Test, str]]) -> None:
+    def __init__(self, cells: Sequence[str], claims: Sequence[tuple[Proof, str]]) -> None:
         """claims: a test and a cell that it shows, or a pattern of cells (fnmatch)."""
-        self._tests: dict[str, list[Test]] = {cell: [] for cell in cells}
+        self._tests: dict[str, list[Proof]] = {cell: [] for cell in cells}
         self.unknown: list[str] = []
         for test, pattern in claims:
             matching = [cell for cell in cells if fnmatchcase(cell, pattern)]
@@ -125,6 +145,11 @@ def methods() -> list[AnyMethod]:
     return made
 
 
+def methods_of(owner: str) -> list[AnyMethod]:
+    """The methods of a class, or of the module itself (`cloudSync`)."""
+    return [method for method in methods() if method.name.partition(".")[0] == owner]
+
+
 def codes(method: AnyMethod) -> list[int]:
     """The codes of a method: the reference's, and those that the contract adds."""
     return sorted({*method.messages, *ADDED.get(method.name, ())})
@@ -132,7 +157,7 @@ def codes(method: AnyMethod) -> list[int]:
 
 def cells() -> list[str]:
     """Every cell there is."""
-    found = []
+    found = [f"{name}.constructor {code}" for name in CLASSES for code in CONSTRUCTORS[name]]
     for method in methods():
         found.append(method.name)
         found += [f"{method.name} {code}" for code in codes(method)]
@@ -146,13 +171,13 @@ def cells() -> list[str]:
 # --- the tests ---
 
 
-def claims(folder: Path) -> list[tuple[Test, str]]:
-    """What the tests below a folder say that they show."""
-    found: list[tuple[Test, str]] = []
+def claims(folder: Path) -> list[tuple[Proof, str]]:
+    """What the tests below a folder say that they show. Only a test's own marks count, as for pytest."""
+    found: list[tuple[Proof, str]] = []
     for file in sorted(folder.rglob("test_*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                test = Test(str(file.relative_to(ROOT)), node.name)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                test = Proof(str(file.relative_to(ROOT)), node.name)
                 found += [(test, cell) for mark in node.decorator_list for cell in _shown_by(mark)]
     return found
 
@@ -173,33 +198,63 @@ HEAD = """\
 
 Each section of `@ohos.file.cloudSync` with the method of the control socket that carries it
 ([control.md](control.md)), its name in `cloudfs.client`, its event, and the tests that show each outcome on a
-real mount against a real server. The promise and the callback overload of a method are one. Constructors are
-no call: they take nothing, and their 202 and 401 come with the first call.
+real mount against a real server. The promise and the callback overload of a method are one.
 """
 
 
 def page(shown: Shown) -> str:
     """docs/api.md."""
-    parts = [HEAD]
-    by_class: dict[str, list[AnyMethod]] = {}
-    for method in methods():
-        by_class.setdefault(method.name.partition(".")[0], []).append(method)
+    parts = [HEAD, _contents()]
     for name in CLASSES:
-        parts.append(f"## {name}\n")
-        parts += [_method(method, shown) for method in by_class[name]]
+        parts += [f"## {name}\n", _constructor(name, shown)]
+        parts += [_method(method, shown) for method in methods_of(name)]
         parts.append(_event(name, shown))
     parts.append("## cloudSync\n")
-    parts += [_method(method, shown) for method in by_class["cloudSync"]]
+    parts += [_method(method, shown) for method in methods_of("cloudSync")]
     parts.append("## Enumerations\n")
     parts += [_enum(enum, shown) for enum in ENUMS]
     return "\n".join(parts)
 
 
+def _contents() -> str:
+    """The reference's sections and where they are on this page."""
+    lines = ["| section of the reference | here |", "|---|---|"]
+    for name in CLASSES:
+        headings = [f"{name}.constructor", *(method.name for method in methods_of(name))]
+        lines.append(f"| {name} | {', '.join(map(_anchor, headings))} |")
+    for kinds in (STATES, PROGRESS):
+        for kind in dict.fromkeys(kinds.values()):
+            events = [_heading(name) for name in CLASSES if kinds[name] is kind]
+            lines.append(f"| {kind.__name__} | {', '.join(map(_anchor, events))} |")
+    lines += [f"| {method.name} | {_anchor(method.name)} |" for method in methods_of("cloudSync")]
+    lines += [f"| {enum.__name__} | {_anchor(enum.__name__)} |" for enum in ENUMS]
+    return "\n".join(lines) + "\n"
+
+
+def _anchor(heading: str) -> str:
+    """A link to a heading of the page, as code hosts make its name."""
+    kept = "".join(letter for letter in heading.lower() if letter.isalnum() or letter == " ")
+    return f"[{heading}](#{kept.replace(' ', '-')})"
+
+
+def _constructor(name: str, shown: Shown) -> str:
+    lines = [
+        f"### {name}.constructor\n",
+        f"Socket: none; a connection has every class. Python: `{getattr(client, name).__name__}`.\n",
+    ]
+    if CONSTRUCTORS[name]:
+        lines += ["| outcome | text | shown by |", "|---|---|---|"]
+    for code in CONSTRUCTORS[name]:
+        lines.append(f"| {code} | {ANY[code]} | {shown.describe(f'{name}.constructor {code}')} |")
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def _method(method: AnyMethod, shown: Shown) -> str:
+    beyond = " It is beyond the reference." if method.name in BEYOND else ""
     lines = [
         f"### {method.name}\n",
         f"Socket: `{method.name}({_params(method)})`, for {ACCESS[method.access]}. "
-        f"Python: `{python_name(method.name)}`.\n",
+        f"Python: `{python_name(method.name)}`.{beyond}\n",
         "| outcome | text | shown by |",
         "|---|---|---|",
         f"| result | | {shown.describe(method.name)} |",
@@ -228,12 +283,16 @@ def python_name(method: str) -> str:
     return f"{owner}.{snake}"
 
 
+def _heading(name: str) -> str:
+    return f"{name}: the progress event"
+
+
 def _event(name: str, shown: Shown) -> str:
-    progress = PROGRESS.get(name, DownloadProgress)
+    progress = PROGRESS[name]
     names = ", ".join(field.name for field in fields(progress))
     states = STATES[name]
     lines = [
-        f"### {name}: the progress event\n",
+        f"### {_heading(name)}\n",
         f"Socket: `{name}.progress`. Python: `{progress.__name__}({names})`. "
         f"Its `state` is a {states.__name__}.\n",
         f"| {states.__name__} | value | shown by |",
