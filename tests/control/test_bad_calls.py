@@ -215,13 +215,13 @@ def given_as(key: str, *values: Any, **more: Any) -> list[dict[str, Any]]:
     return [{key: value, **more} for value in values]
 
 
-WRONG_ON = [
+WRONG_ON: list[dict[str, Any]] = [
     {"scope": "own"},
     {**ON, "subscription": 1},
     *given_as("event", None, 0, "", "Progress", "progress ", ["progress"], {}),
     *given_as("scope", None, "", "OWN", 1, ["own"], **ON),
 ]
-WRONG_OFF = [
+WRONG_OFF: list[dict[str, Any]] = [
     {"subscription": 1},
     {"event": "other"},
     {**ON, "scope": "own"},
@@ -231,7 +231,7 @@ WRONG_URI = [{}, {"Uri": "x"}, *given_as("uri", None, 1, True, [f"{CLOUD}/empty"
 WRONG: dict[str, list[dict[str, Any]]] = {
     **{f"{name}.on": WRONG_ON for name in CLASSES},
     **{f"{name}.off": WRONG_OFF for name in CLASSES},
-    **{method: WRONG_URI for method in (*OF_A_FILE, *OF_AN_ASSET)},
+    **dict.fromkeys((*OF_A_FILE, *OF_AN_ASSET), WRONG_URI),
     "CloudFileCache.stop": [*WRONG_URI, *given_as("needClean", None, 0, "no", uri=f"{CLOUD}/empty")],
     **{
         f"{name}.{verb}": [{"uri": "x"}, {"": None}]
