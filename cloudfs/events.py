@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -164,6 +164,7 @@ class EventLog:
         self._recent: deque[Event] = deque(maxlen=RECENT)
         self._latest: dict[EventClass, Event] = {}
         self._last_seq = 0
+        self._ends: Counter[int] = Counter()  # by inode: said, and not delivered yet
 
     @property
     def last_seq(self) -> int:
@@ -200,7 +201,13 @@ class EventLog:
         that waits.
         """
         self._thinner.add(_Draft(source, progress, inode), trio.current_time())
+        if inode is not None and progress.state.is_end:
+            self._ends[inode] += 1
         self._published.set()
+
+    def ends_on_their_way(self, inode: int) -> int:
+        """How many ends of a file's downloads were said and have no number yet."""
+        return self._ends[inode]
 
     def latest(self, source: EventClass) -> Event | None:
         """The last event delivered of a class, also from before a remount; None: seq 0 in `on`'s first event.
@@ -249,6 +256,7 @@ class EventLog:
             return False
         self._recent.extend(events)
         self._latest.update((event.source, event) for event in events)
+        self._ends -= Counter(e.inode for e in events if e.inode is not None and e.progress.state.is_end)
         self._last_seq = events[-1].seq
         self._delivered.set()
         self._delivered = trio.Event()

@@ -112,21 +112,17 @@ class CloudFileCache:
 
     # --- content ---
 
-    def is_running(self, inode: int) -> bool:
-        """Whether its content is being fetched."""
-        return self._transfers.progress(inode) is not None
-
-    def start(self, inode: int, pid: int) -> None:
+    def start(self, inode: int, pid: int) -> int:
         """Have the whole content come; joins what is under way, and completes at once where it is here.
 
-        pid: who asks for it.
+        pid: who asks for it. Returns the number of the transfer.
         Raises InvalidUri for a folder, LocalStorageFull where it can't fit whatever is evicted.
         """
         node = self._file(inode)
         self._transfers.check_fits(inode)
         if not self._store.is_whole(inode, node.size):
             self._asked(inode, pid)
-        self._transfers.start(inode, Priority.ASKED)
+        return self._transfers.start(inode, Priority.ASKED)
 
     async def stop(self, inode: int, *, need_clean: bool) -> None:
         """End the download, if one runs. need_clean: partial content goes too; whole content, and what the

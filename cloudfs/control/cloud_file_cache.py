@@ -102,9 +102,8 @@ def _calls(
     async def start(call: Call, params: OneUri) -> None:
         with about(params.uri):
             inode = await find(call, params.uri)
-            joined = cache.is_running(inode)
-            cache.start(inode, call.caller.pid)
-            call.subscriptions.started(source, inode, params.uri, joined=joined)
+            with call.subscriptions.starting(source, inode, params.uri) as claim:
+                claim.transfer = cache.start(inode, call.caller.pid)
 
     async def stop(call: Call, params: Stop) -> None:
         with about(params.uri):

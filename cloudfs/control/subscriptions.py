@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import trio
 
+from cloudfs.control.claims import Claim, Claims
 from cloudfs.events import EventLog, EventSubscription, Skipped
 from cloudfs.model import jsonrpc
 from cloudfs.model.enums import EventClass, SyncState
@@ -41,15 +43,6 @@ class _Subscription:
     ready: trio.Event
 
 
-@dataclass(slots=True)
-class _Started:
-    """A file that this connection had downloaded. ends: how many transfers of it are still to end."""
-
-    uri: str
-    after: int
-    ends: int = 1
-
-
 class Subscriptions:
     """What `on`, `off`, `start` and Mount.events change, and the tasks that deliver."""
 
@@ -66,7 +59,7 @@ class Subscriptions:
         self._send = send
         self._numbers = count(1)
         self._open: dict[int, _Subscription] = {}
-        self._started: dict[EventClass, dict[int, _Started]] = {source: {} for source in EventClass}
+        self._claims = Claims(events)
         self._is_listening = False
         self._followers = 0
         self._new_streams, self._streams = trio.open_memory_channel[Callable[[], Awaitable[None]]](math.inf)
@@ -114,16 +107,11 @@ class Subscriptions:
         self._new_streams.send_nowait(partial(self._follow, number, reader, answered))
         return number
 
-    def started(self, source: EventClass, inode: int, uri: str, *, joined: bool) -> None:
-        """This connection asked for a download just now; `own` subscriptions get it, with this URI.
-
-        joined: a transfer was under way already.
-        """
+    def starting(self, source: EventClass, inode: int, uri: str) -> AbstractContextManager[Claim]:
+        """The download that is started, or joined, in here without a wait: `own` subscriptions get it, with
+        this URI. The claim is to be given the transfer's number."""
         self._listen()
-        mine = self._started[source].setdefault(inode, _Started(uri, self._events.last_seq, ends=0))
-        mine.uri = uri
-        if not joined or not mine.ends:
-            mine.ends += 1
+        return self._claims.starting(source, inode, uri)
 
     def _check_room(self) -> None:
         if len(self._open) + self._followers >= SUBSCRIPTIONS_MAX:
@@ -154,8 +142,8 @@ class Subscriptions:
                 await subscription.ready.wait()
                 if subscription.number in self._open:
                     await self._send(line)
-            if isinstance(item, Event):
-                self._note_end(item)
+            if isinstance(item, Event) and item.progress.state.is_end:
+                self._claims.note_end(item)
 
     async def _follow(self, number: int, reader: EventSubscription, answered: trio.Event) -> None:
         await answered.wait()
@@ -181,30 +169,15 @@ class Subscriptions:
     def _download_line(
         self, subscription: _Subscription, event: Event, progress: DownloadProgress
     ) -> bytes | None:
-        mine = self._mine(subscription.source, event)
+        mine = self._claims.uri(subscription.source, event)
         if subscription.scope == "own":
-            return _progress_line(subscription, event.seq, progress, mine.uri) if mine is not None else None
+            return _progress_line(subscription, event.seq, progress, mine) if mine is not None else None
         if mine is None and not (event.source is subscription.source and self._is_readable(event)):
             return None
         return _progress_line(subscription, event.seq, progress, progress.uri)
 
-    def _mine(self, source: EventClass, event: Event) -> _Started | None:
-        """The start by this connection and class that the event belongs to, whichever class it counts as."""
-        mine = self._started[source].get(event.inode) if event.inode is not None else None
-        return mine if mine is not None and event.seq > mine.after else None
-
     def _is_readable(self, event: Event) -> bool:
         return event.inode is not None and self._may_read(event.inode)
-
-    def _note_end(self, event: Event) -> None:
-        if event.inode is None or not event.progress.state.is_end:
-            return
-        for source, started in self._started.items():
-            mine = self._mine(source, event)
-            if mine is not None:
-                mine.ends -= 1
-                if mine.ends == 0:
-                    del started[event.inode]
 
 
 def _progress_line(

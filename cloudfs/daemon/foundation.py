@@ -100,6 +100,7 @@ class Foundation:
             self.cloud,
             self.listings,
             self.events,
+            news=self.changes,
             uri_of=self.uri_of,
             timeout_s=timeout_s,
             fetched=self.history.received,

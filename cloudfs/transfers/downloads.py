@@ -9,6 +9,7 @@ from cloudfs.cache.content import Content
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud
 from cloudfs.model.enums import Priority
+from cloudfs.model.errors import CloudfsError
 from cloudfs.transfers.download import Download, Past
 
 
@@ -43,6 +44,19 @@ class Downloads:
             download = Download(content, self.past_of(content), is_serial=is_serial)
             self._downloads[content] = download
         return download
+
+    def progress(self, inode: int) -> tuple[int, int] | None:
+        """(processed, size) in bytes while a file is fetched; else None."""
+        for content, download in self._downloads.items():
+            if content.inode == inode and not content.detached and download.flights:
+                return content.held_bytes, content.size
+        return None
+
+    def cause(self, content: Content) -> CloudfsError | None:
+        """What the content's flights bear with at this moment, or what they met a moment ago."""
+        download = self._downloads.get(content)
+        bears_with = download.cause() if download is not None else None
+        return bears_with or self.past_of(content).failure(0, content.size)
 
     def past_of(self, content: Content) -> Past:
         """Its memory, which ends with the last who has the content."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 import trio
@@ -17,12 +18,13 @@ import trio
 from cloudfs.cache.content import Content
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud
-from cloudfs.events import EventLog
+from cloudfs.events import EventLog, Topic
 from cloudfs.model.enums import Priority
 from cloudfs.model.errors import (
     CloudfsError,
     ContentNotFound,
     LocalStorageFull,
+    NotFound,
     Stopped,
     TryAgain,
     VersionChanged,
@@ -36,7 +38,9 @@ from cloudfs.transfers.downloads import Downloads
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.read_ahead import LARGEST_WINDOW
 from cloudfs.transfers.transfer import Step, Transfer, TransferState, TransferStatus
+from cloudfs.transfers.underway import Underway
 from cloudfs.transfers.versions import Versions
+from cloudfs.tree.changes import TreeChange
 from cloudfs.tree.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -47,8 +51,9 @@ _SHARE_OF_PATIENCE = 0.9  # the cause comes before the reader's own deadline str
 class Transfers:
     """Brings content from the cloud into the store.
 
-    uri_of: the canonical URI of an inode, or None. timeout_s: `[cloud] timeout`, how long a fetch may
-    bring nothing before it fails. max_waiters: readers that may wait at the same time (DESIGN 8.15).
+    news: what the tree tells of its changes. uri_of: the canonical URI of an inode, or None.
+    timeout_s: `[cloud] timeout`, how long a fetch may bring nothing before it fails.
+    max_waiters: readers that may wait at the same time (DESIGN 8.15).
     fetched: told of an inode how many bytes came for whom, once a download is over; never blocks.
     """
 
@@ -60,6 +65,7 @@ class Transfers:
         listings: Listings,
         events: EventLog,
         *,
+        news: Topic[TreeChange],
         uri_of: Callable[[int], str | None],
         timeout_s: float,
         max_waiters: int = 936,
@@ -83,34 +89,31 @@ class Transfers:
             close=self._close,
         )
         self._carrier = Carrier(
-            tree,
-            store,
-            cloud,
-            listings=listings,
-            announcer=self._announcer,
-            dispatcher=self._dispatcher,
+            tree, store, cloud, listings=listings, announcer=self._announcer, dispatcher=self._dispatcher
         )
         self._versions = Versions(store, listings)
-        self._transfers: dict[int, Transfer] = {}
+        self._transfers = Underway(news, self._fail)
         self._order = count()
         self._waiters = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Dispatch until cancelled; what is under way then is resumed by the next start of each file."""
-        await self._dispatcher.run(task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._transfers.run)
+            await self._dispatcher.run(task_status=task_status)
 
     # --- what callers ask for ---
 
-    def start(self, inode: int, priority: Priority) -> None:
+    def start(self, inode: int, priority: Priority) -> int:
         """See to it that the whole file comes; joins what is under way. Never waits. NotFound.
 
-        A file of which nothing lacks completes at once: to who asked for it by the API that is an event, to
-        an open or a pin it is nothing.
+        Returns the transfer's number, which no other one of this mount has. A file of which nothing lacks
+        completes at once: to who asked for it by the API that is an event, to an open or a pin it is nothing.
         """
         transfer = self._transfers.get(inode)
         if transfer is not None:
             self._queue.hasten(transfer, priority)
-            return
+            return transfer.order
         node = self._tree.node(inode)
         source, uri = self._announcer.origin(inode)
         transfer = Transfer(
@@ -120,10 +123,11 @@ class Transfers:
             if priority is Priority.ASKED:
                 transfer.take(Step.COMPLETE)
                 self._announcer.say(transfer)
-            return
-        self._transfers[inode] = transfer
+            return transfer.order
+        self._transfers.add(transfer)
         self._queue.put(transfer)
         self._dispatcher.wake()
+        return transfer.order
 
     async def hydrate(self, inode: int, priority: Priority) -> None:
         """`start`, and wait for the end. Raises the cause of a failure, or Stopped.
@@ -194,9 +198,7 @@ class Transfers:
 
     def cause(self, content: Content) -> CloudfsError | None:
         """What fetching this content is held up by at the moment, or met a moment ago."""
-        download = self._downloads.get(content)
-        bears_with = download.cause() if download is not None else None
-        return bears_with or self._downloads.past_of(content).failure(0, content.size)
+        return self._downloads.cause(content)
 
     def check_fits(self, inode: int) -> None:
         """Raise LocalStorageFull where the rest of a file can't fit, whatever is evicted. NotFound."""
@@ -206,17 +208,13 @@ class Transfers:
     def progress(self, inode: int) -> tuple[int, int] | None:
         """(processed, size) in bytes while the file is fetched, for a transfer or for readers; else None."""
         transfer = self._transfers.get(inode)
-        if transfer is not None:
-            return max(transfer.processed, self._store.held_bytes(inode)), transfer.size
-        for download in self._downloads:
-            content = download.content
-            if content.inode == inode and not content.detached and download.flights:
-                return content.held_bytes, content.size
-        return None
+        if transfer is None:
+            return self._downloads.progress(inode)
+        return max(transfer.processed, self._store.held_bytes(inode)), transfer.size
 
     def running(self) -> list[TransferStatus]:
         """The transfers that were begun."""
-        return [t.status() for t in self._transfers.values() if t.state is TransferState.RUNNING]
+        return self._transfers.running()
 
     # --- readers ---
 
@@ -231,7 +229,8 @@ class Transfers:
             raise TryAgain(f"{self._waiters} reads wait for the cloud already")
         if past.begins_again and not content.detached:
             past.begins_again = False
-            self.start(content.inode, Priority.OPENED)
+            with suppress(NotFound):  # without a name it has no transfer: what is read is fetched by itself
+                self.start(content.inode, Priority.OPENED)
 
     def _refuse_stale(self, content: Content) -> None:
         """What lacks of a replaced version can't come; the tree may still have to hear of the new one."""
@@ -332,7 +331,7 @@ class Transfers:
             if transfer.priority is not Priority.OPENED:
                 raise
             transfer.take(Step.FAIL, error)
-            del self._transfers[transfer.inode]
+            self._transfers.drop(transfer)
             return False
         if transfer.has_ended or content.is_stale:
             self._store.waive(content)
@@ -346,7 +345,7 @@ class Transfers:
         """Its one end: said at once, and what it alone wanted is cancelled."""
         transfer.take(step, error)
         self._queue.remove(transfer)
-        del self._transfers[transfer.inode]
+        self._transfers.drop(transfer)
         for download in self._downloads:
             if download.transfer is transfer:
                 download.transfer, download.purpose = None, transfer.priority

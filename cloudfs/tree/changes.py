@@ -10,12 +10,14 @@ class EntryChanged:
     """What a folder shows under a name is another thing now (or something, or nothing).
 
     deleted: the inode that lost the name for good, so that watchers hear of it; None where the name
-    only leads elsewhere.
+    only leads elsewhere. replaced: the inode that another one stands for now, as somebody uses it and the
+    cloud has another version.
     """
 
     parent: int
     name: bytes
     deleted: int | None = None
+    replaced: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class ChangingView(CloudView):
                 folder, name = target or (node.parent or ROOT, node.name)
                 self._index.delist(folder, node.inode)
                 self._index.enlist(folder, replaced[node.inode])
-                self._topic.publish(EntryChanged(folder, name))
+                self._topic.publish(EntryChanged(folder, name, replaced=node.inode))
             else:
                 changed.append(node.inode)
                 self._topic.publish(ContentChanged(node.inode))

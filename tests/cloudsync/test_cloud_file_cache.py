@@ -58,7 +58,7 @@ async def test_stop_drops_what_came(desk: Desk, cloud: MemoryCloud) -> None:
         await desk.cache.stop(inode, need_clean=True)
         assert news.receive_nowait() == AttributesChanged(inode)
     assert desk.store.held_bytes(inode) == 0
-    assert not desk.cache.is_running(inode)
+    assert desk.transfers.progress(inode) is None
 
 
 async def test_stop_without_clean_keeps_it_and_the_next_start_resumes(desk: Desk, cloud: MemoryCloud) -> None:

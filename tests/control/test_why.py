@@ -275,7 +275,7 @@ async def test_a_running_download(desk: Desk, cloud: MemoryCloud) -> None:
 async def test_who_asked_for_the_content_and_how_much_came(desk: Desk) -> None:
     await desk.call("CloudFileCache.start", uri=HEAD + "folder/deep/file.bin")
     inode = await desk.cache.resolve(b"folder/deep/file.bin")
-    await until(lambda: not desk.cache.is_running(inode))
+    await until(lambda: desk.transfers.progress(inode) is None)
     await until_bytes(desk, "folder/deep/file.bin")
     found = await why(desk, "folder/deep/file.bin")
     [program] = found["hydrated_by"]

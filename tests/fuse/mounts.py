@@ -129,7 +129,14 @@ async def mounted(
     listings = Listings(tree, store, cloud, timeout_s=timeout_s * 0.8)
     events = EventLog(Journal(database))
     transfers = Transfers(
-        tree, store, cloud, listings, events, uri_of=lambda inode: _uri(tree, inode), timeout_s=timeout_s
+        tree,
+        store,
+        cloud,
+        listings,
+        events,
+        news=changes,
+        uri_of=lambda inode: _uri(tree, inode),
+        timeout_s=timeout_s,
     )
 
     editor = Editor(tree, store, transfers)

@@ -93,9 +93,10 @@ class Machine:
 
     async def _build(self, nursery: trio.Nursery) -> None:
         database, cloud, settings = self.database, self.cloud, Settings(self.database)
+        news = Topic[TreeChange]()
         self.tree = Tree(
             database,
-            Topic[TreeChange](),
+            news,
             uid=1000,
             gid=1000,
             gallery=(),
@@ -122,6 +123,7 @@ class Machine:
             cloud,
             self.listings,
             _NoEvents(),
+            news=news,
             uri_of=lambda inode: f"file://test/{inode}",
             timeout_s=TIMEOUT_S,
         )

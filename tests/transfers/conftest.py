@@ -54,7 +54,13 @@ class World:
     """Everything of one mount below FUSE."""
 
     def __init__(
-        self, cloud: MemoryCloud, database: Database, tree: Tree, store: Store, timeout_s: float
+        self,
+        cloud: MemoryCloud,
+        database: Database,
+        tree: Tree,
+        news: Topic[TreeChange],
+        store: Store,
+        timeout_s: float,
     ) -> None:
         self.cloud = cloud
         self.database = database
@@ -68,6 +74,7 @@ class World:
             cloud,
             self.listings,
             self.events,
+            news=news,
             uri_of=lambda inode: f"file://test/{inode}",
             timeout_s=timeout_s,
             max_waiters=300,
@@ -119,12 +126,13 @@ async def running_world(
     database = Database(directory / "cloudfs.db")
     async with trio.open_nursery() as outer:
         await outer.start(database.run)
-        tree = Tree(database, Topic[TreeChange](), uid=1000, gid=1000, gallery=gallery)
+        news = Topic[TreeChange]()
+        tree = Tree(database, news, uid=1000, gid=1000, gallery=gallery)
         await tree.load()
         store = Store(directory, database, size=size, min_free=0, is_pinned=tree.is_pinned, boot="boot")
         async with trio.open_nursery() as middle:
             await middle.start(store.run)
-            world = World(cloud, database, tree, store, timeout_s)
+            world = World(cloud, database, tree, news, store, timeout_s)
             async with trio.open_nursery() as nursery:
                 await nursery.start(world.listings.run)
                 await nursery.start(world.transfers.run)

@@ -106,7 +106,7 @@ async def test_a_moved_entry_follows_the_cloud_where_it_lies_here(opening: Openi
             (20, b"f"),
             (20, b"g"),
         ]
-        assert EntryChanged(d, b"y") in heard.items
+        assert EntryChanged(d, b"y", replaced=g) in heard.items
         assert (world.tree.node(g).home, world.tree.node(g).size) == (None, 0)
         assert world.changes() == {f, new}
         assert found(await world.observe(ROOT, folder(b"d"))) == ([f, new], [], [])

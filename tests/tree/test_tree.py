@@ -186,7 +186,7 @@ async def test_a_changed_file_in_use_is_left_to_its_users_under_the_old_inode(op
         new = child(world, photos, b"f")
         assert seen.replaced == {old.inode: new.inode}
         assert seen.changed == []
-        assert heard.items == [EntryChanged(photos, b"f")]
+        assert heard.items == [EntryChanged(photos, b"f", replaced=old.inode)]
         assert new.inode not in (old.inode, child(world, photos, b"z").inode)
         assert (new.size, new.pinned, new.media_id) == (20, True, old.media_id)
         assert world.tree.attribute(new.inode, b"user.a") == b"\0\xff"
