@@ -10,7 +10,7 @@ from cloudfs.cloudsync.file_sync_state import FileSyncStates
 from cloudfs.cloudsync.mount_info import StatusSources
 from cloudfs.model.entry import RemotePath
 from cloudfs.model.enums import CloudState, DownloadErrorType, ErrorType, Location, Scope
-from cloudfs.model.errors import CloudfsError
+from cloudfs.model.errors import CloudfsError, NoNetwork
 from cloudfs.model.node import ROOT, Node
 
 
@@ -133,26 +133,27 @@ class Waits:
 
     def _hindrance(self, scope: Scope) -> str | None:
         """Why no sync of a scope is going to begin by itself; the gravest cause alone."""
-        sync, readiness = self._sources.syncs[scope], self._sources.readiness
+        sync = self._sources.syncs[scope]
         if sync.is_running:
             return None
         if sync.is_held:
             return f"`cloudfs sync start{_option(scope)}`, as syncs were stopped"
         if not sync.is_automatic:
             return f"`cloudfs sync start{_option(scope)}`, as sync.auto is false"
+        return self._of_conditions()
+
+    def _of_conditions(self) -> str | None:
+        """What keeps automatic syncs back for now, of both scopes."""
+        readiness, refusal = self._sources.readiness, self._conditions.refusal()
+        if isinstance(refusal, NoNetwork):  # then nothing can be said of the cloud
+            return _cannot_begin(refusal)
         if readiness.refusal is not None:
             return f"the cloud, which refuses this mount: {readiness.refusal.reason}"
         if readiness.state is CloudState.OFFLINE:
             return "the cloud, which can't be reached"
-        return self._of_device()
-
-    def _of_device(self) -> str | None:
-        refusal = self._conditions.refusal()
-        if refusal is not None:
-            return f"a sync, which can't begin: {refusal.reason}"
         if self._conditions.interruption() is ErrorType.WIFI_UNAVAILABLE:
-            return "Wi-Fi or a cable, as sync.wifi_only is true"
-        return None
+            return "Wi-Fi or a cable that is not metered, as sync.wifi_only is true"
+        return None if refusal is None else _cannot_begin(refusal)
 
     def _of_time(self, scope: Scope, node: Node) -> Wait:
         """What is left to wait for where nothing is in the way."""
@@ -162,6 +163,10 @@ class Waits:
         if sync.is_running:
             return Wait("the sync that is under way")
         return Wait("the next sync", sync.next_begin_ms)
+
+
+def _cannot_begin(refusal: CloudfsError) -> str:
+    return f"a sync, which can't begin: {refusal.reason}"
 
 
 def _option(scope: Scope) -> str:

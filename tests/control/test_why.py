@@ -212,19 +212,21 @@ async def test_a_file_in_a_folder_that_the_cloud_refused(automatic: Desk, cloud:
 
 
 async def test_what_the_device_and_the_cloud_refuse(automatic: Desk, cloud: MemoryCloud) -> None:
+    """One cause more each time, and what is told is the one to mend first."""
     await automatic.write(b"new", b"1")
     device = automatic.device
-    device.interruption = ErrorType.WIFI_UNAVAILABLE
-    assert await wait_of(automatic, "new") == ("Wi-Fi or a cable, as sync.wifi_only is true", None)
     device.refusal = BatteryLow("the battery is low")
     assert await wait_of(automatic, "new") == ("a sync, which can't begin: the battery is low", None)
-    device.refusal = NoNetwork("the device has no network")
-    assert await wait_of(automatic, "new") == ("a sync, which can't begin: the device has no network", None)
+    device.interruption = ErrorType.WIFI_UNAVAILABLE
+    without_wifi = "Wi-Fi or a cable that is not metered, as sync.wifi_only is true"
+    assert await wait_of(automatic, "new") == (without_wifi, None)
     automatic.readiness.unreachable()
     assert await wait_of(automatic, "new") == ("the cloud, which can't be reached", None)
     cloud.fail("stat", Unauthorized("no such user"), times=None)
     automatic.readiness.unauthorized(Unauthorized("no such user"))
     assert await wait_of(automatic, "new") == ("the cloud, which refuses this mount: no such user", None)
+    device.refusal = NoNetwork("the device has no network")
+    assert await wait_of(automatic, "new") == ("a sync, which can't begin: the device has no network", None)
 
 
 async def test_a_network_that_failed_in_the_middle_names_no_time(desk: Desk, cloud: MemoryCloud) -> None:
