@@ -21,7 +21,7 @@ from cloudfs.sync.sync_pass import Causes, Parts, SyncPass
 
 __all__ = ["Engine", "HeldDeletes", "SyncOutcome"]
 
-# Several causes: the first of these (INTERFACE section 8).
+# Several causes, of either direction: the first of these (INTERFACE section 8).
 _GRAVEST_FIRST = (
     ErrorType.NETWORK_UNAVAILABLE,
     ErrorType.WIFI_UNAVAILABLE,
@@ -170,10 +170,11 @@ class Engine:
             return False
 
     def _outcome(self, causes: Causes, held: HeldDeletes) -> SyncOutcome:
+        error = _gravest([*causes.pull, *causes.push])
         if causes.pull or held.in_cloud:
-            return SyncOutcome(SyncState.DOWNLOAD_FAILED, _gravest(causes.pull))
+            return SyncOutcome(SyncState.DOWNLOAD_FAILED, error)
         if causes.push or held.here:
-            return SyncOutcome(SyncState.UPLOAD_FAILED, _gravest(causes.push))
+            return SyncOutcome(SyncState.UPLOAD_FAILED, error)
         return SyncOutcome(SyncState.COMPLETED)
 
 

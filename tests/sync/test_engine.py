@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 
 from cloudfs.model.enums import ErrorType, Scope
-from cloudfs.model.errors import AccessRefused, NetworkUnavailable, NotFound
+from cloudfs.model.errors import (
+    AccessRefused,
+    CloudStorageFull,
+    LocalStorageFull,
+    NetworkUnavailable,
+    NotFound,
+)
 from cloudfs.model.node import ROOT
 
 from .syncing import DONE, pull_failed, syncing
@@ -100,6 +107,25 @@ async def test_a_refused_folder_holds_up_no_other(tmp_path: Path) -> None:
         assert await it.sync() == pull_failed()
         assert it.names(b"open") == [b"new"]
         assert it.names(b"secret") == [b"inner"]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_of_several_causes_the_gravest_is_told_whichever_way_things_were_to_go(
+    tmp_path: Path, is_listed: bool
+) -> None:
+    """A pin has no room here, or a folder is refused, which has no name; and the cloud is full."""
+    async with syncing(tmp_path) as it:
+        for path in (b"secret/inner", b"pinned"):
+            it.cloud.put(path, b"x")
+        await it.sync()
+        if is_listed:
+            await it.world.tree.set_pin(it.inode(b"pinned"), True)
+            it.cloud.fail("read", LocalStorageFull("full"), path=b"pinned", times=None)
+        else:
+            it.cloud.fail("list_folder", AccessRefused("403"), path=b"secret", times=None)
+        await it.save(b"new", b"x")
+        it.cloud.fail("write", CloudStorageFull("507"), times=None)
+        assert await it.sync() == pull_failed(ErrorType.CLOUD_STORAGE_FULL)
 
 
 async def test_the_brake_holds_mass_deletes_until_they_are_confirmed(tmp_path: Path) -> None:
