@@ -5,9 +5,8 @@
         end = cache.run("file://com.example.files/data/storage/el2/cloud/1.txt")
 
 As `cloudfs.client.cloudsync`, which tells the whole of it, but for this: the block is a `with`; calls may be
-made from several threads at the same time; a listener is a plain function, called in a thread of its own,
-and leaving the block waits for it. An event loop in another thread does the work, for as long as the block,
-else for one call.
+made from several threads at the same time; a listener is a plain function, called in a thread of its own.
+An event loop in another thread does the work, for as long as the block, else for one call.
 """
 
 from __future__ import annotations
@@ -73,8 +72,10 @@ class _Blocking(Generic[P]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._portal = None
-        self._block.__exit__(kind, error, traceback)
+        try:
+            self._block.__exit__(kind, error, traceback)
+        finally:
+            self._portal = None
 
     def off(self, event: Literal["progress"], callback: Listener[P] | None = None) -> None:
         """Reference: off."""

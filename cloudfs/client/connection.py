@@ -83,6 +83,7 @@ class Connection:
             tasks = await block.enter_async_context(Tasks())
             tasks.start_soon(self._read, stream)
             tasks.start_soon(self._write, stream)
+            block.callback(tasks.cancel_scope.cancel)
             self._block = block.pop_all()
         return self
 

@@ -44,15 +44,19 @@ class Listening(Generic[P]):
         self._waiting[key] = item
         self._news.set()
 
-    def end(self) -> None:
-        """Tell it nothing more; a call under way goes on."""
+    def finish(self) -> None:
+        """Tell it what waits, and nothing more."""
         self._is_over = True
-        self._waiting.clear()
         self._news.set()
 
+    def end(self) -> None:
+        """Tell it nothing more; a call under way goes on."""
+        self._waiting.clear()
+        self.finish()
+
     async def run(self) -> None:
-        """Tell it until `end`. Raises what the listener raises."""
-        while not self._is_over:
+        """Tell it until `finish` or `end`. Raises what the listener raises."""
+        while self._waiting or not self._is_over:
             if self._waiting:
                 await self._tell(self._waiting.pop(next(iter(self._waiting))))
                 await anyio.lowlevel.checkpoint()

@@ -47,17 +47,26 @@ class RemoteObject(ABC, Generic[P]):
             raise RuntimeError(f"this {type(self).__name__} is in a block already; make another")
         async with AsyncExitStack() as block:
             connection = await block.enter_async_context(Connection(self._socket))
-            self._tasks = await block.enter_async_context(Tasks())  # ended before what they call by
+            tasks = await block.enter_async_context(Tasks())  # ended before what they call by
             self._block = block.pop_all()
-        self._connection = connection
+        self._connection, self._tasks = connection, tasks
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self._connection = self._tasks = None
-        self._listening.clear()
-        return await self._block.__aexit__(kind, error, traceback)
+        """Hang up once listeners were told what came so far; where an error leaves, they are cancelled."""
+        connection, tasks = self._held()
+        for number, listening in self._listening.items():
+            connection.forget(number)
+            listening.finish()
+        if error is not None:
+            tasks.cancel_scope.cancel()
+        try:
+            return await self._block.__aexit__(kind, error, traceback)
+        finally:
+            self._connection = self._tasks = None
+            self._listening.clear()
 
     async def off(self, event: Literal["progress"], callback: Listener[P] | None = None) -> None:
         """Reference: off. Unregisters a listener; None: all of this object's.

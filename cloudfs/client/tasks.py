@@ -1,4 +1,4 @@
-"""Tasks that end with a block."""
+"""Tasks whose errors come out as they are."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from anyio.abc import TaskGroup
 
 
 class Tasks:
-    """An async context manager: a task group whose tasks are cancelled when the block is left.
+    """An async context manager: a task group, left by the task that entered it.
 
     A task that raises ends the block. A lone error, the block's own or a task's, comes out as it is, in no
-    group. Left by the task that entered it.
+    group.
     """
 
     _group: TaskGroup
@@ -24,7 +24,6 @@ class Tasks:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self._group.cancel_scope.cancel()
         try:
             return await self._group.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:

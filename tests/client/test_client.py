@@ -236,8 +236,9 @@ def test_a_listener_that_takes_its_time_holds_up_nothing(desk: Desk, run: Run) -
     async def program() -> None:
         async def sleep(progress: SyncProgress) -> None:
             slept.append(progress)
-            await anyio.sleep(PATIENCE_S * 2)
+            await woken.wait()
 
+        woken = anyio.Event()
         quick = Listener()
         slept: list[SyncProgress] = []
         async with FileSync() as sync:
@@ -246,6 +247,13 @@ def test_a_listener_that_takes_its_time_holds_up_nothing(desk: Desk, run: Run) -
             await sync.run()
             assert (await quick.end()).state is SyncState.COMPLETED
             assert len(slept) == 1
+            woken.set()
+        assert slept == quick.seen, "who leaves waits for it"
+        with anyio.move_on_after(0.1):
+            async with FileSync() as sync:
+                woken = anyio.Event()
+                await sync.on("progress", sleep)
+                await anyio.sleep(PATIENCE_S)
 
     run(program)
 
