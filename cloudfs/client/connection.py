@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 
 from cloudfs.client.errors import CloudSyncError, ipc_error
 from cloudfs.client.outcome import Outcome
@@ -57,9 +58,9 @@ class Connection:
     end with the same error; it is not made again.
     """
 
-    def __init__(self, socket: str | os.PathLike[str] | None = None) -> None:
-        """socket: the daemon's; None: $CLOUDFS_SOCKET, else the only one that runs."""
-        self._path = socket
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        """path: the daemon's socket; None: $CLOUDFS_SOCKET, else the only one that runs."""
+        self._path = path
         self._block = AsyncExitStack()
         self._numbers = count(1)
         self._unsent: dict[int, bytes] = {}
@@ -83,7 +84,7 @@ class Connection:
             tasks = await block.enter_async_context(Tasks())
             tasks.start_soon(self._read, stream)
             tasks.start_soon(self._write, stream)
-            block.callback(tasks.cancel_scope.cancel)
+            block.callback(self._close, stream, tasks)
             self._block = block.pop_all()
         return self
 
@@ -174,32 +175,39 @@ class Connection:
 
     # --- the two tasks ---
 
-    async def _write(self, stream: ByteStream) -> None:
+    def _close(self, stream: SocketStream, tasks: TaskGroup) -> None:
+        """End both. What they do with the socket ends by itself: asyncio takes it amiss where it is cancelled
+        in the moment that it is done."""
+        self._lose(ipc_error("the connection was closed here"))
+        with suppress(OSError):  # ENOTCONN: the daemon was first
+            stream.extra(SocketAttribute.raw_socket).shutdown(socket.SHUT_RDWR)
+        tasks.cancel_scope.cancel()
+
+    async def _write(self, stream: SocketStream) -> None:
         while True:
             await self._has_unsent.wait()
             self._has_unsent = anyio.Event()
             lines = b"".join(self._unsent.values())  # none, where all callers have left meanwhile
             self._unsent.clear()
             try:
-                await stream.send(lines)
+                with anyio.CancelScope(shield=True):
+                    await stream.send(lines)
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # `_read` comes to know why: the daemon may have said so
 
-    async def _read(self, stream: ByteStream) -> None:
-        loss = ipc_error("the connection was closed here")
+    async def _read(self, stream: SocketStream) -> None:
         lines = Lines()
         try:
-            while True:
-                for line in lines.receive(await stream.receive(_CHUNK)):
-                    self._take(decode(line))
+            with anyio.CancelScope(shield=True):
+                while True:
+                    for line in lines.receive(await stream.receive(_CHUNK)):
+                        self._take(decode(line))
         except (anyio.EndOfStream, anyio.BrokenResourceError):
-            loss = ipc_error("the daemon ended the connection")
+            self._lose(ipc_error("the daemon ended the connection"))
         except Unreadable as error:
-            loss = ipc_error(f"what answers is no daemon of cloudfs: {error}")
+            self._lose(ipc_error(f"what answers is no daemon of cloudfs: {error}"))
         except CloudSyncError as error:
-            loss = error
-        finally:
-            self._lose(loss)
+            self._lose(error)
 
     def _take(self, message: Answer | Refusal | Notification) -> None:
         """Hand on what was said. Raises the daemon's last word, Unreadable."""
@@ -216,6 +224,9 @@ class Connection:
                 self._questions.pop(number).outcome.fail(error)
 
     def _lose(self, loss: CloudSyncError) -> None:
+        """End all calls. What ended the connection first is what counts."""
+        if self._loss is not None:
+            return
         self._loss = loss
         self._lost.set()
         for outcome in self._awaited:
