@@ -91,7 +91,8 @@ class FileSync(_Sync):
 
     Events are SyncProgress(state: SyncState, error: ErrorType). A sync goes DOWNLOADING, then UPLOADING where
     there is something to upload, and ends in exactly one of COMPLETED, DOWNLOAD_FAILED, UPLOAD_FAILED and
-    STOPPED. An end's `error` tells why, NO_ERROR where no ErrorType fits.
+    STOPPED. An end's `error` tells why, NO_ERROR where no ErrorType fits. How connections and listeners
+    behave is told by help(cloudfs.client.cloudsync).
 
     201       Permission verification failed, usually the result returned by VerifyAccessToken.
     202       Permission verification failed, application which is not a system application uses system API.
@@ -116,7 +117,8 @@ class GallerySync(_Sync):
 
     Events are SyncProgress(state: SyncState, error: ErrorType). A sync goes DOWNLOADING, then UPLOADING where
     there is something to upload, and ends in exactly one of COMPLETED, DOWNLOAD_FAILED, UPLOAD_FAILED and
-    STOPPED. An end's `error` tells why, NO_ERROR where no ErrorType fits.
+    STOPPED. An end's `error` tells why, NO_ERROR where no ErrorType fits. How connections and listeners
+    behave is told by help(cloudfs.client.cloudsync).
 
     201       Permission verification failed.
     202       The caller is not a system application.
@@ -139,7 +141,7 @@ class _Downloads(RemoteObject[DownloadProgress]):
         scope: EventScope = "own",
         skipped: SkippedListener | None = None,
     ) -> None:
-        """Reference: on. Registers a listener for the download progress. 201, 202, 401, 13600001.
+        """Reference: on. Registers a listener for the download progress. 401, 13600001; Download: 201, 202.
 
         callback: is called with each DownloadProgress.
         scope: "own", the downloads that this object started, with the URI that it gave; "all", those of the
@@ -153,7 +155,8 @@ class _Downloads(RemoteObject[DownloadProgress]):
     async def start(self, uri: str) -> None:
         """Reference: start. Starts to download a file, or joins its download; returns once that is accepted.
 
-        A file that is here completes at once. 201, 202, 401, 13600001, 13900002, 13900025, 14000002.
+        A file that is here completes at once. 201, 401, 13600001, 13900002, 13900025, 14000002; Download:
+        202.
         """
         await self._call("start", uri=uri)
 
@@ -168,7 +171,7 @@ class _Downloads(RemoteObject[DownloadProgress]):
         """Reference: stop. Stops a download and deletes what came of it; `start` begins anew.
 
         need_clean: False keeps the partial content, and the next `start` resumes it. A download that does not
-        run is no error. 201, 202, 401, 13600001, 13900002, 14000002.
+        run is no error. 201, 401, 13600001, 13900002, 14000002; Download: 202.
         """
         await self._call("stop", uri=uri, needClean=need_clean)
 
@@ -186,7 +189,8 @@ class Download(_Downloads):
 
     A file's URI is its extended attribute `user.cloudfs.media_uri`. Events are DownloadProgress(state: State,
     processed: int, size: int, uri: str, error: DownloadErrorType), in bytes: RUNNING any number of times,
-    `processed` never falling, then exactly one of COMPLETED, FAILED, with its `error`, and STOPPED.
+    `processed` never falling, then exactly one of COMPLETED, FAILED, with its `error`, and STOPPED. How
+    connections and listeners behave is told by help(cloudfs.client.cloudsync).
 
     201       Permission verification failed.
     202       The caller is not a system application.
@@ -210,7 +214,8 @@ class CloudFileCache(_Downloads):
 
     A file's URI is its extended attribute `user.cloudfs.uri`. Events are DownloadProgress(state: State,
     processed: int, size: int, uri: str, error: DownloadErrorType), in bytes: RUNNING any number of times,
-    `processed` never falling, then exactly one of COMPLETED, FAILED, with its `error`, and STOPPED.
+    `processed` never falling, then exactly one of COMPLETED, FAILED, with its `error`, and STOPPED. How
+    connections and listeners behave is told by help(cloudfs.client.cloudsync).
 
     201       Permission verification failed, usually the result returned by VerifyAccessToken.
               Of on, off, start and stop beyond the reference: the caller can't read the file.

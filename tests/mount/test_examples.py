@@ -1,4 +1,4 @@
-"""The programs of docs/examples, each run on a real mount as its user would."""
+"""The programs of docs/examples and of README, each run on a real mount as its user would."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.mount.harness import PATIENCE_S, Mount
 from tests.servers.apache import Apache
 from tests.servers.proxy import FaultProxy
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
 SIZE = 300_000
 LARGE = 20_000_000
 
@@ -29,8 +30,12 @@ def run(mount: Mount, program: str, *arguments: str, code: int = 0) -> list[str]
 
 
 def start(mount: Mount, program: str, *arguments: str) -> subprocess.Popen[str]:
+    return start_python(mount, str(EXAMPLES / f"{program}.py"), *arguments)
+
+
+def start_python(mount: Mount, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(EXAMPLES / f"{program}.py"), *arguments],
+        [sys.executable, *arguments],
         cwd=mount.path,
         env={**os.environ, "CLOUDFS_SOCKET": str(mount.socket), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -51,6 +56,7 @@ def test_each_program(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> None
     cloud_file_cache(mount, proxy)
     get_file_sync_state(mount)
     blocking(mount)
+    readme(mount)
     mount.kill()
     failure = run(mount, "file_sync", "start", code=1)
     assert failure == ["start failed: IPC error. (13600001): no daemon answers (Connection refused)"]
@@ -136,3 +142,11 @@ def get_file_sync_state(mount: Mount) -> None:
 def blocking(mount: Mount) -> None:
     names = ("Docs/one.bin", "Docs/two.bin", "Photos/1.jpg")
     assert run(mount, "blocking", *names) == [f"{name}: COMPLETED, {SIZE} of {SIZE} bytes" for name in names]
+
+
+def readme(mount: Mount) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    uri = mount.uri("Docs/two.bin")
+    process = start_python(mount, "-c", re.sub(r"file://[^\"]*", uri, program))
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    assert out.splitlines()[-1] == f"COMPLETED {SIZE} of {SIZE}"
