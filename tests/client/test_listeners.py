@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 import trio.testing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudfs.client.listeners import Listening
@@ -43,6 +43,7 @@ def told(events: list[Any], *, at_once: int) -> list[Any]:
     return seen
 
 
+@settings(deadline=None)
 @given(EVENTS, st.integers(1, 8))
 def test_no_end_is_left_out_and_the_latest_comes(events: list[DownloadProgress], at_once: int) -> None:
     seen = told(events, at_once=at_once)

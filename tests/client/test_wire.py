@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudfs.client.errors import CloudSyncError
@@ -35,6 +35,7 @@ LIKELY = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b""))), st.data())
 def test_lines_come_whole_however_they_are_cut(lines: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(line + b"\n" for line in lines) + b"rest"
@@ -97,12 +98,14 @@ def test_what_no_daemon_says(line: bytes) -> None:
         decode(line)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50) | (JSON | LIKELY).map(lambda value: json.dumps(value).encode()))
 def test_any_line_is_read_or_refused(line: bytes) -> None:
     with suppress(Unreadable):
         assert isinstance(decode(line), Answer | Refusal | Notification)
 
 
+@settings(deadline=None)
 @given(JSON | st.dictionaries(st.sampled_from(["state", "error", "uri", "size", "processed"]), JSON))
 def test_any_event_is_read_or_refused(shown: Any) -> None:
     for read in (sync_progress, download_progress, skipped, subscription_of):
