@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -59,7 +60,9 @@ class Simulator:
     until_ms: when it ends by itself, in epoch milliseconds; None where it does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
+        """told: hears that something else is simulated now, or nothing any more. Must not block."""
+        self._told = told
         self.current = NOTHING
         self.until_ms: int | None = None
         self._ends_at = math.inf  # trio's clock
@@ -75,12 +78,14 @@ class Simulator:
         self._ends_at = math.inf if for_s is None else trio.current_time() + for_s
         self.until_ms = None if for_s is None else int((time.time() + for_s) * 1000)
         self._changed.set()
+        self._told()
 
     def end(self) -> None:
         """Everything is as it is again; without a simulation there is nothing to end."""
         if self.current != NOTHING:
             log.warning("the simulation is over")
         self.current, self.until_ms, self._ends_at = NOTHING, None, math.inf
+        self._told()
 
     def answer_to(self, method: str) -> int | None:
         """`Simulation.answer_to` of what is simulated at this moment."""

@@ -43,13 +43,15 @@ def test_no_answer_makes_a_change_believed() -> None:
 
 
 async def test_it_ends_by_itself(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    simulator = Simulator()
+    told = []
+    simulator = Simulator(lambda: told.append(simulator.current))
     await nursery.start(simulator.run)
     simulator.begin(Simulation(battery_percent=9), 30)
     await trio.sleep(29)
     assert simulator.current == Simulation(battery_percent=9)
     assert simulator.until_ms is not None
     await trio.sleep(2)
+    assert told == [Simulation(battery_percent=9), NOTHING]
     assert simulator.current is NOTHING
     assert simulator.until_ms is None
 

@@ -185,7 +185,7 @@ class FileSync:
             self._wake()
 
     def device_changed(self) -> None:
-        """The network may be another one now: what that ends or lets begin does so at once."""
+        """Battery or network may be others now: what that ends or lets begin does so at once."""
         self._look_at = -math.inf
         self._device_changed.set()
         self._device_changed = trio.Event()

@@ -77,7 +77,7 @@ class Mount:
         self._config = config
         self._entry = entry
         self._manager = manager
-        self._simulator = Simulator()
+        self._simulator = Simulator(self._device_changed)
         networks = NetworkManager(self._device_changed)
         self._device = Device(
             config.device, config.cloud.url, simulator=self._simulator, facts=lambda: networks.facts
