@@ -336,24 +336,3 @@ def test_a_disk_without_room(apache: Apache, proxy: FaultProxy, mounts: Mounts, 
     ballast.unlink()
     connection.call("CloudFileCache.start", uri=FILE)
     assert progress(connection)[-1]["state"] == State.COMPLETED
-
-
-# --- gallery assets ---
-
-
-def test_an_assets_uri_outlives_renames_and_remounts(mount: Mount, connection: Connection) -> None:
-    asset = asset_of(mount)
-    number = asset.removeprefix(ASSET)
-    (mount.path / "Photos" / "1.jpg").rename(mount.path / "Photos" / "renamed.jpg")
-    (mount.path / "Photos" / "2026").mkdir()
-    (mount.path / "Photos" / "renamed.jpg").rename(mount.path / "Photos" / "2026" / "moved.jpg")
-    assert asset_of(mount, "Photos/2026/moved.jpg") == asset
-    mount.remount()
-    assert asset_of(mount, "Photos/2026/moved.jpg") == asset
-    for spelling in (asset, f"file:///media/Photo/{number}"):
-        mount.call("Download.start", uri=spelling)
-        assert mount.call("cloudSync.getFileSyncState", uri=[spelling])[0] in (
-            FileSyncState.DOWNLOADING,
-            FileSyncState.STOPPED,  # renamed here, and in no sync yet
-        )
-    assert read(mount.path / "Photos" / "2026" / "moved.jpg") == DATA

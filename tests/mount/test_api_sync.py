@@ -2,87 +2,53 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cloudfs.client import CloudSyncError, blocking
-from cloudfs.model.enums import ErrorType, SyncState
-from tests.mount.calls import FILE, good_calls
+from tests.mount.calls import FILE, failure, good_calls
 from tests.mount.conftest import Mounts
-from tests.mount.harness import Connection, Mount, RpcError, wait_until
-from tests.mount.programs import content, errno_of, fill
+from tests.mount.harness import Mount, wait_until
+from tests.mount.programs import content, fill
+from tests.mount.scopes import DATA, Scope, files, gallery
 from tests.servers.apache import Apache
-from tests.servers.faults import Answer, Hang
+from tests.servers.faults import Answer, Hang, HangBody
 from tests.servers.proxy import FaultProxy
 
-DATA = content(200_000)
-END = {SyncState.COMPLETED, SyncState.DOWNLOAD_FAILED, SyncState.UPLOAD_FAILED, SyncState.STOPPED}
-Said = list[tuple[str, str]]
+DOWNLOADING, UPLOADING = ("DOWNLOADING", "NO_ERROR"), ("UPLOADING", "NO_ERROR")
+COMPLETED, STOPPED = ("COMPLETED", "NO_ERROR"), ("STOPPED", "NO_ERROR")
+NOT_READY = (22400001, "Cloud status not ready.")
+LONG = content(3_000_000)
 
 
-@dataclass
-class Scope:
-    """One of the two classes, a folder that it covers, and a connection that has its events."""
-
-    name: str
-    mount: Mount
-    folder: Path
-    target: str
-    other: str
-    connection: Connection
-
-    def call(self, verb: str) -> object:
-        return self.connection.call(f"{self.name}.{verb}")
-
-    def on(self) -> tuple[str, str]:
-        """Subscribe; what is delivered at once."""
-        self.connection.call(f"{self.name}.on", event="progress")
-        return self.next()
-
-    def next(self) -> tuple[str, str]:
-        event = self.connection.next_event()
-        assert event["method"] == f"{self.name}.progress"
-        progress = event["params"]["progress"]
-        return SyncState(progress["state"]).name, ErrorType(progress["error"]).name
-
-    def until_end(self) -> Said:
-        """What a sync says, to its end."""
-        said = [self.next()]
-        while SyncState[said[-1][0]] not in END:
-            said.append(self.next())
-        return said
-
-    def sync(self) -> Said:
-        self.call("start")
-        return self.until_end()
-
-
-@pytest.fixture(params=["FileSync", "GallerySync"])
-def scope(
-    request: pytest.FixtureRequest, apache: Apache, proxy: FaultProxy, mounts: Mounts
-) -> Iterator[Scope]:
+@pytest.fixture
+def mount(apache: Apache, proxy: FaultProxy, mounts: Mounts) -> Mount:
+    """A file for each of the two."""
     (apache.root / "Photos").mkdir()
-    (apache.root / "1.txt").write_bytes(DATA)
-    (apache.root / "Photos" / "1.jpg").write_bytes(DATA)
-    mount = mounts(proxy.url, cloud={"timeout": "2s"}, sync={"auto": False, "wifi_only": True})
-    is_gallery = request.param == "GallerySync"
-    connection = mount.connect()
-    yield Scope(
-        name=request.param,
-        mount=mount,
-        folder=mount.path / "Photos" if is_gallery else mount.path,
-        target="/Photos/" if is_gallery else "^/$",
-        other="FileSync" if is_gallery else "GallerySync",
-        connection=connection,
-    )
-    connection.close()
+    for name in ("1.txt", "Photos/1.jpg"):
+        (apache.root / name).write_bytes(DATA)
+    return mounts(proxy.url, cloud={"timeout": "3s"}, sync={"auto": False, "wifi_only": True})
+
+
+@pytest.fixture(params=[files, gallery], ids=["files", "gallery"])
+def scope(request: pytest.FixtureRequest, mount: Mount) -> Scope:
+    """Either of the two."""
+    of_mount: Callable[[Mount], Scope] = request.param
+    return of_mount(mount)
+
+
+@pytest.fixture
+def cloud(scope: Scope, apache: Apache) -> Path:
+    """The scope's folder at the server."""
+    return apache.root / scope.place
+
+
+# --- how a sync goes ---
 
 
 @pytest.mark.shows(
@@ -95,23 +61,19 @@ def scope(
     "*Sync.progress COMPLETED",
     "ErrorType.NO_ERROR",
 )
-def test_a_sync(scope: Scope, apache: Apache) -> None:
-    assert scope.on() == ("COMPLETED", "NO_ERROR")
+def test_a_sync(scope: Scope, cloud: Path) -> None:
+    assert scope.on() == COMPLETED
     assert scope.call("getLastSyncTime") == 0
     before_ms = time.time() * 1000 - 1
-    assert scope.sync() == [("DOWNLOADING", "NO_ERROR"), ("COMPLETED", "NO_ERROR")]
+    assert scope.sync() == [DOWNLOADING, COMPLETED]
     first_ms = scope.call("getLastSyncTime")
     assert isinstance(first_ms, int)
     assert before_ms <= first_ms <= time.time() * 1000
-    assert scope.connection.call(f"{scope.other}.getLastSyncTime") == 0
+    assert scope.mount.call(f"{scope.other}.getLastSyncTime") == 0
 
     (scope.folder / "new.bin").write_bytes(DATA)
-    assert scope.sync() == [
-        ("DOWNLOADING", "NO_ERROR"),
-        ("UPLOADING", "NO_ERROR"),
-        ("COMPLETED", "NO_ERROR"),
-    ]
-    assert (apache.root / scope.folder.relative_to(scope.mount.path) / "new.bin").read_bytes() == DATA
+    assert scope.sync() == [DOWNLOADING, UPLOADING, COMPLETED]
+    assert (cloud / "new.bin").read_bytes() == DATA
 
     last_ms = scope.call("getLastSyncTime")
     scope.connection.call(f"{scope.name}.off", event="progress")
@@ -123,26 +85,80 @@ def test_a_sync(scope: Scope, apache: Apache) -> None:
     assert scope.mount.call(f"{scope.name}.getLastSyncTime") == last_ms
 
 
+def test_starts_in_mid_run_make_one_rerun(scope: Scope, cloud: Path, proxy: FaultProxy) -> None:
+    scope.on()
+    (scope.folder / "new.bin").write_bytes(DATA)
+    proxy.faults.add(Hang(), method="PUT", target="new.bin")
+    scope.call("start")
+    scope.until_uploading()
+    for _ in range(3):
+        scope.call("start")
+    (scope.folder / "newer.bin").write_bytes(DATA)
+    proxy.faults.clear()
+    proxy.drop_connections()
+    said = scope.until_end()
+    assert said[0] == DOWNLOADING  # the rerun: the pass before it said no end of its own
+    assert said[-1] == COMPLETED
+    assert (cloud / "new.bin").read_bytes() == (cloud / "newer.bin").read_bytes() == DATA
+    assert scope.sync() == [DOWNLOADING, COMPLETED]  # and there was no other
+
+
 @pytest.mark.shows(
     "*Sync.progress DOWNLOAD_FAILED", "*Sync.progress UPLOAD_FAILED", "ErrorType.CLOUD_STORAGE_FULL"
 )
-def test_a_sync_that_fails(scope: Scope, proxy: FaultProxy) -> None:
+def test_a_sync_that_fails(scope: Scope, cloud: Path, proxy: FaultProxy) -> None:
     scope.on()
     scope.sync()
     last_ms = scope.call("getLastSyncTime")
-    proxy.faults.add(Answer(500), method="PROPFIND", target=scope.target)
-    assert scope.sync() == [("DOWNLOADING", "NO_ERROR"), ("DOWNLOAD_FAILED", "NO_ERROR")]
+    proxy.faults.add(Answer(400), method="PROPFIND", target=scope.root)
+    assert scope.sync() == [DOWNLOADING, ("DOWNLOAD_FAILED", "NO_ERROR")]
     proxy.faults.clear()
     (scope.folder / "new.bin").write_bytes(DATA)
     proxy.faults.add(Answer(507), method="PUT")
-    assert scope.sync() == [
-        ("DOWNLOADING", "NO_ERROR"),
-        ("UPLOADING", "NO_ERROR"),
-        ("UPLOAD_FAILED", "CLOUD_STORAGE_FULL"),
-    ]
+    assert scope.sync() == [DOWNLOADING, UPLOADING, ("UPLOAD_FAILED", "CLOUD_STORAGE_FULL")]
+    assert not (cloud / "new.bin").exists()
     assert scope.call("getLastSyncTime") == last_ms  # it moves on COMPLETED only
     proxy.faults.clear()
-    assert scope.sync()[-1] == ("COMPLETED", "NO_ERROR")
+    assert scope.sync() == [DOWNLOADING, UPLOADING, COMPLETED]
+
+
+def test_without_a_listing_nothing_is_sent(mount: Mount, apache: Apache, proxy: FaultProxy) -> None:
+    scope = files(mount)
+    scope.on()
+    scope.sync()
+    (mount.path / "new.bin").write_bytes(DATA)
+    proxy.faults.add(Answer(400), method="PROPFIND", target=scope.root)
+    assert scope.sync() == [DOWNLOADING, ("DOWNLOAD_FAILED", "NO_ERROR")]
+    assert not (apache.root / "new.bin").exists()
+    proxy.faults.clear()
+    assert scope.sync() == [DOWNLOADING, UPLOADING, COMPLETED]
+
+
+def test_what_fails_holds_up_nothing_else(scope: Scope, cloud: Path, proxy: FaultProxy) -> None:
+    """A folder, a pinned file and an upload fail in one sync, which ends with the gravest of their causes."""
+    (cloud / "refused").mkdir()
+    for name in ("gone.bin", "wanted.bin"):
+        (cloud / name).write_bytes(DATA)
+    scope.on()
+    assert scope.sync() == [DOWNLOADING, COMPLETED]
+    for name in ("large.bin", "small.bin"):
+        (scope.folder / name).write_bytes(DATA)
+    (cloud / "theirs.bin").write_bytes(DATA)
+    proxy.faults.add(Answer(403), method="PROPFIND", target="/refused/")
+    proxy.faults.add(Answer(404), method="GET", target="/gone.bin")
+    proxy.faults.add(Answer(507), method="PUT", target="/large.bin")
+    for name in ("gone.bin", "wanted.bin"):
+        os.setxattr(scope.folder / name, "user.cloudfs.pin", b"always")
+    assert scope.sync() == [DOWNLOADING, UPLOADING, ("DOWNLOAD_FAILED", "CLOUD_STORAGE_FULL")]
+    assert (cloud / "small.bin").read_bytes() == DATA
+    assert (scope.folder / "theirs.bin").stat().st_size == len(DATA)
+    assert scope.xattr("location", "wanted.bin") == "both"
+    proxy.faults.clear()
+    assert scope.sync() == [DOWNLOADING, UPLOADING, COMPLETED]
+    assert scope.xattr("location", "gone.bin") == "both"
+
+
+# --- stop ---
 
 
 @pytest.mark.shows("*Sync.stop", "*Sync.progress STOPPED")
@@ -153,108 +169,130 @@ def test_a_stop_holds_its_scope_until_a_start(scope: Scope, proxy: FaultProxy) -
     (scope.folder / "new.bin").write_bytes(DATA)
     proxy.faults.add(Hang(), method="PUT", target="new.bin")
     scope.call("start")
-    assert [scope.next()[0], scope.next()[0]] == ["DOWNLOADING", "UPLOADING"]
+    scope.until_uploading()
     scope.call("start")  # makes a rerun, which the stop drops
     scope.call("stop")
-    assert scope.next() == ("STOPPED", "NO_ERROR")
+    assert scope.next() == STOPPED
 
-    mine, other = ("gallery", "files") if scope.name == "GallerySync" else ("files", "gallery")
     scope.mount.remount()  # also across remounts
     held = {name: sync["held"] for name, sync in scope.mount.status()["sync"].items()}
-    assert held == {mine: True, other: False}
+    assert held == {"files": False, "gallery": False, scope.key: True}
     proxy.faults.clear()
     scope.mount.call(f"{scope.name}.start")
     wait_until(lambda: scope.mount.pending == 0, "the start goes on where the stop ended")
-    assert not scope.mount.status()["sync"][mine]["held"]
+    assert not scope.mount.status()["sync"][scope.key]["held"]
 
 
-@pytest.mark.shows(
-    "ErrorType.NETWORK_UNAVAILABLE",
-    "ErrorType.WIFI_UNAVAILABLE",
-    "ErrorType.BATTERY_LEVEL_LOW",
-    "ErrorType.BATTERY_LEVEL_WARNING",
-)
-@pytest.mark.parametrize(
-    ("scope", "condition", "error"),
-    [
-        ("FileSync", {"network": "none"}, "NETWORK_UNAVAILABLE"),
-        ("FileSync", {"network": "mobile"}, "WIFI_UNAVAILABLE"),
-        ("FileSync", {"battery": 14}, "BATTERY_LEVEL_LOW"),
-        ("GallerySync", {"battery": 9}, "BATTERY_LEVEL_WARNING"),
-        ("GallerySync", {"battery": 9, "network": "mobile"}, "WIFI_UNAVAILABLE"),
-    ],
-    indirect=["scope"],
-)
-def test_a_condition_in_the_middle_of_a_sync(
-    scope: Scope, proxy: FaultProxy, condition: dict[str, object], error: str
-) -> None:
+def test_a_stop_ends_the_syncs_own_transfers_alone(scope: Scope, cloud: Path, proxy: FaultProxy) -> None:
+    """Uploads and pins, and not the downloads that somebody asked for."""
+    for name in ("asked.bin", "pinned.bin"):
+        (cloud / name).write_bytes(LONG)
     scope.on()
     scope.sync()
+    proxy.conditions.bandwidth = 500_000
+    proxy.faults.add(Hang(), method="PUT", target="new.bin")
+    scope.mount.call("CloudFileCache.start", uri=scope.uri("asked.bin"))
+    os.setxattr(scope.folder / "pinned.bin", "user.cloudfs.pin", b"always")
+    (scope.folder / "new.bin").write_bytes(DATA)
+    scope.call("start")
+    scope.until_uploading()
+
+    def under_way() -> set[str]:
+        return {Path(each["path"]).name for each in scope.mount.status()["transfers"]}
+
+    wait_until(lambda: under_way() == {"asked.bin", "pinned.bin", "new.bin"}, "all three are under way")
+    scope.call("stop")
+    assert scope.next() == STOPPED
+    assert under_way() == {"asked.bin"}
+    proxy.conditions.bandwidth = None
+    wait_until(lambda: scope.xattr("location", "asked.bin") == "both", "it went on")
+    assert scope.xattr("location", "pinned.bin") != "both"
+    proxy.faults.clear()
+    assert scope.sync() == [DOWNLOADING, UPLOADING, COMPLETED]
+    assert scope.xattr("location", "pinned.bin") == "both"
+
+
+# --- conditions ---
+
+
+@pytest.mark.shows("ErrorType.NETWORK_UNAVAILABLE", "ErrorType.WIFI_UNAVAILABLE")
+@pytest.mark.parametrize(
+    ("scope", "network", "error"),
+    [(files, "none", "NETWORK_UNAVAILABLE"), (gallery, "mobile", "WIFI_UNAVAILABLE")],
+    indirect=["scope"],
+)
+def test_a_network_that_goes_in_mid_sync(scope: Scope, proxy: FaultProxy, network: str, error: str) -> None:
+    scope.on()
     (scope.folder / "new.bin").write_bytes(DATA)
     proxy.faults.add(Hang(), method="PUT", target="new.bin")
     scope.call("start")
-    assert [scope.next()[0], scope.next()[0]] == ["DOWNLOADING", "UPLOADING"]
-    scope.mount.call("Mount.simulate", **condition)
-    assert scope.next() == ("UPLOAD_FAILED", error)
+    scope.until_uploading()
+    scope.mount.call("Mount.simulate", network=network, battery=9)
+    assert scope.next() == ("UPLOAD_FAILED", error)  # at once, and the first of several causes
 
 
 @pytest.mark.shows("ErrorType.NETWORK_UNAVAILABLE")
 def test_a_server_that_is_gone(scope: Scope, proxy: FaultProxy) -> None:
     scope.on()
     proxy.refuse()
-    assert scope.sync() == [("DOWNLOADING", "NO_ERROR"), ("DOWNLOAD_FAILED", "NETWORK_UNAVAILABLE")]
+    assert scope.sync() == [DOWNLOADING, ("DOWNLOAD_FAILED", "NETWORK_UNAVAILABLE")]
+    proxy.accept()
+    (scope.folder / "new.bin").write_bytes(DATA)
+    proxy.faults.add(Hang(), method="PUT", target="new.bin")
+    scope.call("start")
+    scope.until_uploading()
+    proxy.refuse()
+    assert scope.next() == ("UPLOAD_FAILED", "NETWORK_UNAVAILABLE")
 
 
 @pytest.mark.shows("*Sync.start 22400001")
-@pytest.mark.parametrize("status", [401, 403, 503])
-def test_a_cloud_that_refuses(scope: Scope, proxy: FaultProxy, status: int) -> None:
+@pytest.mark.parametrize(
+    ("meets_it", "status", "target"),
+    [(gallery, 401, "/Photos/"), (files, 403, "^/$"), (files, 503, "^/$")],
+    ids=["401", "403", "503"],
+)
+def test_a_cloud_that_refuses(
+    mount: Mount, proxy: FaultProxy, meets_it: Callable[[Mount], Scope], status: int, target: str
+) -> None:
+    """401 counts whatever was asked for, 403 and 503 at the root; then neither sync is begun."""
+    scope, both = meets_it(mount), (files(mount), gallery(mount))
     scope.on()
     scope.sync()
-    # 401 counts whatever was asked for, 403 and 503 at the root.
-    proxy.faults.add(Answer(status), method="PROPFIND", target="" if status == 401 else "^/$")
-    scope.call("start")
-    if scope.name == "FileSync" or status == 401:
-        assert scope.until_end()[-1] == ("DOWNLOAD_FAILED", "NO_ERROR")
-    else:
-        scope.connection.call("FileSync.start")
-    wait_until(lambda: refused(scope.mount, "FileSync.start") == 22400001, "starts are refused")
-    assert refused(scope.mount, "GallerySync.start") == 22400001
+    proxy.faults.add(Answer(status), method="PROPFIND", target=f"{target}|^/$")
+    assert scope.sync() == [DOWNLOADING, ("DOWNLOAD_FAILED", "NO_ERROR")]
+    for each in both:
+        assert failure(each.connection, f"{each.name}.start", {}) == NOT_READY
+    proxy.faults.clear()
+    for each in both:
+        each.call("start")  # asks at once
 
 
-@pytest.mark.shows("ErrorType.LOCAL_STORAGE_FULL")
-def test_a_pin_without_room(apache: Apache, proxy: FaultProxy, mounts: Mounts, small_disk: Path) -> None:
-    (apache.root / "1.txt").write_bytes(content(4 << 20))
-    mount = mounts(
-        proxy.url, sync={"auto": False}, cache={"path": str(small_disk / "cache"), "min_free": "1MiB"}
-    )
-    mount.settle()
+@pytest.mark.shows("ErrorType.LOCAL_STORAGE_FULL", "DownloadErrorType.LOCAL_STORAGE_FULL")
+def test_a_full_disk(apache: Apache, proxy: FaultProxy, mounts: Mounts, small_disk: Path) -> None:
+    """What was pinned, and a download that failed for want of space: the next sync brings both."""
+    for name in ("asked.bin", "pinned.bin"):
+        (apache.root / name).write_bytes(LONG)
+    cache = {"path": str(small_disk / "cache"), "min_free": "1MiB"}
+    mount = mounts(proxy.url, sync={"auto": False}, cache=cache)
+    scope = files(mount)
+    scope.on()
+    scope.sync()
+    proxy.faults.add(HangBody(65536), method="GET")
+    scope.connection.call("CloudFileCache.start", uri=mount.uri("asked.bin"))
+    wait_until(lambda: mount.xattr("location", "asked.bin") == "partial", "something has come")
     ballast = fill(small_disk)
-    os.setxattr(mount.path / "1.txt", "user.cloudfs.pin", b"always")
-    assert (mount.sync(), mount.xattr("sync_error")) == ("DOWNLOAD_FAILED", "LOCAL_STORAGE_FULL")
+    os.setxattr(mount.path / "pinned.bin", "user.cloudfs.pin", b"always")
+    proxy.faults.clear()
+    proxy.drop_connections()
+    wait_until(lambda: mount.xattr("error", "asked.bin") == "LOCAL_STORAGE_FULL", "there is no room")
+    assert scope.sync() == [DOWNLOADING, ("DOWNLOAD_FAILED", "LOCAL_STORAGE_FULL")]
     ballast.unlink()
-    assert mount.sync() == "COMPLETED"  # once space is free the next start downloads it
-    assert mount.xattr("location", "1.txt") == "both"
-
-
-def test_a_move_between_the_scopes_and_their_folders(apache: Apache, mounts: Mounts) -> None:
-    (apache.root / "Photos").mkdir()
-    (apache.root / "1.txt").write_bytes(DATA)
-    mount = mounts(apache.url, sync={"auto": False})
-    mount.settle()
-    assert errno_of(lambda: (mount.path / "Photos").rename(mount.path / "Pictures")) == errno.EBUSY
-    assert errno_of(lambda: (mount.path / "Photos").rmdir()) == errno.EBUSY
-    (mount.path / "1.txt").rename(mount.path / "Photos" / "1.jpg")
-    assert mount.sync() == "COMPLETED"  # by the sync of where it came from
-    assert (apache.root / "Photos" / "1.jpg").read_bytes() == DATA
-    assert mount.pending == 0
+    assert scope.sync() == [DOWNLOADING, COMPLETED]
+    assert [mount.xattr("location", name) for name in ("asked.bin", "pinned.bin")] == ["both", "both"]
 
 
 @pytest.mark.shows("* 13600001")
-def test_a_daemon_that_is_gone(apache: Apache, mounts: Mounts) -> None:
-    (apache.root / "Photos").mkdir()
-    (apache.root / "1.txt").write_bytes(DATA)
-    (apache.root / "Photos" / "1.jpg").write_bytes(DATA)
-    mount = mounts(apache.url, sync={"auto": False})
+def test_a_daemon_that_is_gone(mount: Mount) -> None:
     mount.settle()
     asset = good_calls(mount)["Download.start"]["uri"]
     with (
@@ -288,12 +326,3 @@ def ipc_error(call: Callable[[], object]) -> bool:
     except CloudSyncError as error:
         return (error.code, error.message) == (13600001, "IPC error.")
     return False
-
-
-def refused(mount: Mount, method: str) -> int:
-    """The code with which a start is refused, 0 where it is accepted."""
-    try:
-        mount.call(method)
-    except RpcError as error:
-        return error.code
-    return 0

@@ -78,6 +78,7 @@ def waits_for(mount: Mount, name: str) -> str:
     return waiting
 
 
+@pytest.mark.shows("*Sync.start 22400003", "ErrorType.BATTERY_LEVEL_WARNING")
 def test_a_battery(apache: Apache, proxy: FaultProxy, mounts: Mounts, supplies: Supplies) -> None:
     """It runs low, charges, runs down while files are sent, and is plugged in again."""
     supplies.battery(14)
@@ -115,6 +116,7 @@ def test_a_battery(apache: Apache, proxy: FaultProxy, mounts: Mounts, supplies: 
     assert tree(apache.root) == dict.fromkeys(["first.bin", *names], NEW)
 
 
+@pytest.mark.shows("ErrorType.BATTERY_LEVEL_LOW")
 def test_a_battery_in_a_sync_that_sends_nothing(
     apache: Apache, proxy: FaultProxy, mounts: Mounts, supplies: Supplies
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_battery_in_a_sync_that_sends_nothing(
     assert mount.sync() == "COMPLETED"
 
 
+@pytest.mark.shows("FileSync.start 22400002", "FileSync.start 22400003", "ErrorType.WIFI_UNAVAILABLE")
 def test_no_wifi(apache: Apache, proxy: FaultProxy, mounts: Mounts, supplies: Supplies) -> None:
     supplies.battery(80)
     device = {"power_supply": str(supplies.root), "network": "mobile"}
