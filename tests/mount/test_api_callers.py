@@ -10,6 +10,7 @@ from cloudfs.control.messages import PERMISSION_10, PERMISSION_11
 from tests.mount.calls import FILE, HEAD, connected_as, failure, good_calls
 from tests.mount.conftest import Mounts
 from tests.mount.harness import Mount
+from tests.mount.scopes import files, gallery
 from tests.servers.apache import Apache
 
 SYSTEM_APP, APP, STRANGER = 20001, 20002, 20003
@@ -60,6 +61,28 @@ def test_who_calls_is_asked_once_it_is_known_what_for(mount: Mount) -> None:
             texts = PERMISSION_10 if method.startswith(SINCE_10) else PERMISSION_11
             assert failure(stranger, method, params) == (201, texts[201])
             assert failure(app, method, params) == (202, texts[202])
+
+
+@pytest.mark.shows("*Sync.start 2240000[123]")
+def test_what_refuses_a_start_is_told_in_its_order(mount: Mount) -> None:
+    """The call's faults, then who calls, then the device and the cloud, one after the other."""
+    with connected_as(mount, STRANGER) as stranger, connected_as(mount, APP) as app:
+        for scope in (files(mount), gallery(mount)):
+            scope.on()
+            mount.call("Mount.simulate", serverError=401)
+            assert scope.sync()[-1] == ("DOWNLOAD_FAILED", "NO_ERROR")
+            mount.call("Mount.simulate", serverError=401, network="none", battery=9)
+            method = f"{scope.name}.start"
+            assert failure(stranger, method, [1]) == INVALID
+            assert failure(stranger, method, {})[0] == 201
+            assert failure(app, method, {})[0] == 202
+            assert failure(scope.connection, method, {}) == (22400002, "Network unavailable.")
+            mount.call("Mount.simulate", serverError=401, battery=9)
+            assert failure(scope.connection, method, {}) == (22400001, "Cloud status not ready.")
+            mount.call("Mount.simulate", battery=9)  # and the cloud takes us in again
+            assert failure(scope.connection, method, {}) == (22400003, "Battery level warning.")
+            mount.call("Mount.simulate")
+            assert scope.sync()[-1] == ("COMPLETED", "NO_ERROR")
 
 
 @pytest.mark.parametrize("uid", [0, SYSTEM_APP])
