@@ -49,6 +49,7 @@ class FileSync:
         sync_scope: Pass,
         *,
         wind_down: Callable[[Scope], None],
+        stop_pins: Callable[[Scope], None],
         changes: Callable[[Scope], Iterable[Node]],
         clear_waits: Callable[[Scope], Awaitable[None]],
         publish: Callable[[EventClass, SyncProgress], None],
@@ -57,21 +58,25 @@ class FileSync:
         readiness: CloudReadiness,
         refusal: Callable[[], CloudfsError | None],
         interruption: Callable[[], ErrorType],
+        device_known: Callable[[], Awaitable[None]],
         times: SyncSettings,
     ) -> None:
         """sync_scope: one pass, `Engine.sync_scope`; it may be cancelled at any await.
         wind_down: lets the pass under way begin nothing more and end once its uploads are complete.
+        stop_pins: ends what pins bring of the scope beside its passes.
         changes: the scope's entries that the cloud lacks a change of. clear_waits: lets those that failed
         be tried at once.
         publish: `EventLog.publish`. latest: the last event of a class that an earlier mount journaled.
         refusal: why the device lets no sync start at this moment (NoNetwork, BatteryLow), or None.
         interruption: why the device would end a running sync at this moment, or NO_ERROR.
+        device_known: returns once both can say; no automatic sync begins before.
         times: `auto`, `debounce` and `interval`.
         """
         self.scope = scope
         self.event_class = _CLASSES[scope]
         self._sync_scope = sync_scope
         self._wind_down = wind_down
+        self._stop_pins = stop_pins
         self._changes = changes
         self._clear_waits = clear_waits
         self._publish = publish
@@ -80,6 +85,7 @@ class FileSync:
         self._readiness = readiness
         self._refusal = refusal
         self._interruption = interruption
+        self._device_known = device_known
         self._times = times
         self._run = Run.IDLE
         self._progress = SyncProgress(SyncState.COMPLETED)
@@ -155,10 +161,12 @@ class FileSync:
     async def stop(self) -> None:
         """End the run under way and hold the automatic ones; an idle scope is held, and nothing is said.
 
-        Returns once that is durable; STOPPED follows as soon as the pass has ended its transfers.
+        What is pinned comes no further either, until a sync takes it up. Returns once that is durable;
+        STOPPED follows as soon as the pass has ended its transfers.
         """
         self._is_held = True
         self._advance(Happening.STOP)
+        self._stop_pins(self.scope)
         await self._save_held()
 
     def end(self) -> None:
@@ -326,6 +334,7 @@ class FileSync:
 
     async def _begin_automatically(self) -> None:
         """Begin the first sync at once, the next `interval` after the end of the last, or as changes rest."""
+        await self._device_known()
         while True:
             now = trio.current_time()
             if now >= max(self._due_at(), self._look_at):

@@ -1,17 +1,19 @@
 """What a pin brings at once: the file, or all files below the folder, folders never listed included.
 
-A failure is not retried here: it is recorded on the file, and the next sync hydrates what is pinned.
+A failure is not retried here: it is recorded on the file, and the next sync hydrates what is pinned; that
+sync takes up as well what `stop` ended.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from contextlib import suppress
 
 import trio
 
-from cloudfs.model.enums import Priority
-from cloudfs.model.errors import CloudfsError
+from cloudfs.model.enums import Priority, Scope
+from cloudfs.model.errors import CloudfsError, NotFound
 from cloudfs.transfers.listings import Listings
 from cloudfs.transfers.pool import Transfers
 from cloudfs.tree.tree import Tree
@@ -30,10 +32,24 @@ class Pins:
         self._listings = listings
         self._transfers = transfers
         self._send, self._receive = trio.open_memory_channel[int](math.inf)
+        self._bringing: dict[trio.CancelScope, int] = {}
 
     def hydrate(self, inode: int) -> None:
         """Bring what was pinned just now, by itself or with the folder above; does not wait."""
         self._send.send_nowait(inode)
+
+    def stop(self, scope: Scope) -> None:
+        """End what is being brought of a scope, and give up what waits for its turn; keeps what came."""
+        for bringing, inode in self._bringing.items():
+            if self._lies_in(inode, scope):
+                bringing.cancel()
+        waiting = []
+        with suppress(trio.WouldBlock):
+            while True:
+                waiting.append(self._receive.receive_nowait())
+        for inode in waiting:
+            if not self._lies_in(inode, scope):
+                self.hydrate(inode)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the background tasks until cancelled; the next sync takes up what is left then."""
@@ -44,10 +60,14 @@ class Pins:
 
     async def _work(self) -> None:
         async for inode in self._receive:
-            try:
-                await self._bring(inode)
-            except CloudfsError as error:
-                log.info("inode %d is pinned and does not come yet: %s", inode, error.reason)
+            with trio.CancelScope() as bringing:
+                self._bringing[bringing] = inode
+                try:
+                    await self._bring(inode)
+                except CloudfsError as error:
+                    log.info("inode %d is pinned and does not come yet: %s", inode, error.reason)
+                finally:
+                    del self._bringing[bringing]
 
     async def _bring(self, inode: int) -> None:
         if not self._tree.is_pinned(inode):
@@ -61,3 +81,9 @@ class Pins:
             after = page[-1].inode
             for child in page:
                 self.hydrate(child.inode)
+
+    def _lies_in(self, inode: int, scope: Scope) -> bool:
+        try:
+            return self._tree.scope(inode) is scope
+        except NotFound:
+            return False  # removed meanwhile: its worker finds that out

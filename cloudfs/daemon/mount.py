@@ -78,9 +78,9 @@ class Mount:
         self._entry = entry
         self._manager = manager
         self._simulator = Simulator(self._device_changed)
-        networks = NetworkManager(self._device_changed)
+        self._networks = NetworkManager(self._device_changed)
         self._device = Device(
-            config.device, config.cloud.url, simulator=self._simulator, facts=lambda: networks.facts
+            config.device, config.cloud.url, simulator=self._simulator, facts=lambda: self._networks.facts
         )
         interference = Interference(
             is_cut_off=lambda: self._device.is_cut_off,
@@ -104,17 +104,17 @@ class Mount:
 
         # The reference's classes.
         syncing = self._syncing = Syncing(config, base, database, mount_id=mount_id)
+        self._pins = Pins(base.tree, base.listings, base.transfers)
         self._syncs = {scope: self._new_sync(scope) for scope in Scope}
         self._drain = Drain(
             base.tree, base.store, syncing.uploads, self._syncs, is_held=syncing.engine.is_held
         )
-        pins = Pins(base.tree, base.listings, base.transfers)
         self._cache = CloudFileCache(
             base.tree,
             base.store,
             base.transfers,
             listings=base.listings,
-            pins=pins,
+            pins=self._pins,
             uris=base.uris,
             asked=self._hydration_asked,
         )
@@ -140,7 +140,7 @@ class Mount:
         # The two ways in.
         self._session = self._new_session()
         self._control = self._new_control()
-        self.services: tuple[Service, ...] = (networks, *base.services, pins)
+        self.services: tuple[Service, ...] = (self._networks, *base.services, self._pins)
 
     def _new_sync(self, scope: Scope) -> FileSync:
         config, base, engine = self._config, self._base, self._syncing.engine
@@ -148,6 +148,7 @@ class Mount:
             scope,
             engine.sync_scope,
             wind_down=engine.wind_down,
+            stop_pins=self._pins.stop,
             changes=base.tree.changes,
             clear_waits=base.tree.clear_waits,
             publish=base.events.publish,
@@ -156,6 +157,7 @@ class Mount:
             readiness=base.readiness,
             refusal=self._device.refusal,
             interruption=self._interruption,
+            device_known=self._networks.known,
             times=config.sync,
         )
 

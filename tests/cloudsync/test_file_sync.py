@@ -73,10 +73,13 @@ class Bench:
         self.changes: list[Node] = []
         self.cleared = 0
         self.winding = trio.Event()
+        self.pins_stopped: list[Scope] = []
         self.outcome: SyncOutcome | Exception = COMPLETED
         self.latest: Event | None = None
         self.refusal: CloudfsError | None = None
         self.interruption = ErrorType.NO_ERROR
+        self.device_known = trio.Event()
+        self.device_known.set()
         self.settings = settings or MemorySettings()
         self.root_answer: CloudfsError | None = None
         self.readiness = CloudReadiness(self._ask_root)
@@ -84,6 +87,7 @@ class Bench:
             Scope.FILES,
             self._pass,
             wind_down=lambda scope: self.winding.set(),
+            stop_pins=self.pins_stopped.append,
             changes=lambda scope: self.changes,
             clear_waits=self._clear_waits,
             publish=self._publish,
@@ -92,6 +96,7 @@ class Bench:
             readiness=self.readiness,
             refusal=lambda: self.refusal,
             interruption=lambda: self.interruption,
+            device_known=lambda: self.device_known.wait(),
             times=SyncSettings(auto=auto, debounce=Duration(DEBOUNCE_S), interval=Duration(INTERVAL_S)),
         )
 
@@ -204,6 +209,7 @@ async def test_stopping_an_idle_scope_says_nothing(autojump_clock: MockClock, be
     await settle()
     assert bench.said == []
     assert bench.sync.is_held
+    assert bench.pins_stopped == [Scope.FILES]  # which come without a sync as well
     await bench.sync.start()
     assert not bench.sync.is_held
 
@@ -463,6 +469,20 @@ class TestAutomatic:
         assert len(bench.begun_at) == 2
         await settle()
         assert bench.said[-1].state is SyncState.COMPLETED
+
+    async def test_none_before_the_device_is_known(
+        self, autojump_clock: MockClock, begin: Callable[..., Any]
+    ) -> None:
+        bench, begun = await begin(device_known=trio.Event(), takes_s=0)
+        await trio.sleep(1)
+        assert bench.begun_at == []
+        await bench.sync.start()  # somebody's wish waits for nothing
+        await trio.sleep(1)
+        bench.device_known.set()
+        await settle()
+        assert [at - begun for at in bench.begun_at] == [1]
+        await trio.sleep(INTERVAL_S)
+        assert [at - begun for at in bench.begun_at] == [1, 1 + INTERVAL_S]
 
     async def test_none_begins_again_where_none_begins_by_itself(
         self, autojump_clock: MockClock, begin: Callable[..., Any]

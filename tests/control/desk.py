@@ -155,6 +155,7 @@ class Desk:
             scope,
             self.engine.sync_scope,
             wind_down=self.engine.wind_down,
+            stop_pins=self.pins.stop,
             changes=self.tree.changes,
             clear_waits=self.tree.clear_waits,
             publish=self.events.publish,
@@ -163,6 +164,7 @@ class Desk:
             readiness=self.readiness,
             refusal=lambda: self.device.refusal,
             interruption=lambda: self.device.interruption,
+            device_known=trio.lowlevel.checkpoint,
             times=self.config.sync,
         )
 
