@@ -92,7 +92,12 @@ class NetworkManager:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._failure = ""
+        self._is_first_over = trio.Event()
         self.facts = NOTHING_KNOWN
+
+    async def known(self) -> None:
+        """Return once it has answered for the first time, or did not within about ANSWER_S."""
+        await self._is_first_over.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow it until cancelled, through ends of the bus and of itself; a start waits for neither."""
@@ -132,6 +137,7 @@ class NetworkManager:
             log.debug("NetworkManager: %s", facts)
             self.facts = facts
             self._changed()
+        self._is_first_over.set()
 
 
 class _Bus:

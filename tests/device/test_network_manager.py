@@ -116,6 +116,8 @@ def stand_in(bus: PrivateBus) -> StandIn:
 
 
 async def test_it_comes_changes_and_goes(bus: PrivateBus, follower: Follower) -> None:
+    with trio.fail_after(PATIENCE_S):
+        await follower.service.known()
     assert follower.service.facts == NOTHING_KNOWN
     nm = stand_in(bus)
     async with running(nm):
@@ -177,8 +179,8 @@ async def test_a_bus_that_is_held_up_holds_up_nothing(
     with bus.held_up():
         async with running(follower.service):  # a start does not wait for it
             with trio.fail_after(PATIENCE_S):
-                while "TooSlowError" not in caplog.text:
-                    await trio.sleep(0.01)
+                await follower.service.known()
+            assert "TooSlowError" in caplog.text
     async with running(follower.service), running(stand_in(bus)):
         await follower.knows(AT_HOME)
 
