@@ -287,7 +287,8 @@ class EventSubscription:
     """One reader's place in the log, as an async iterator of events in order.
 
     `Skipped` stands where older events were trimmed, and where a reader that had caught up once fell so
-    far behind that it does without RUNNING ones.
+    far behind that it does without RUNNING ones. Others get their turn once in a page, not at each event: a
+    connection that has no use of what others download must keep up with all of it.
     """
 
     def __init__(self, log: EventLog, seen: int, *, is_live: bool) -> None:
@@ -300,8 +301,8 @@ class EventSubscription:
         return self
 
     async def __anext__(self) -> Event | Skipped:
-        await trio.lowlevel.checkpoint()
         if not self._page:
+            await trio.lowlevel.checkpoint()
             if self._seen >= self._log.last_seq:
                 self._is_live = True
                 await self._log.wait_beyond(self._seen)

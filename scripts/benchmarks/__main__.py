@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.api import API
 from benchmarks.figures import Measure, Result, figures_of
 from benchmarks.link import Link
 from benchmarks.mounts import Cloudfs, Rclone, System
@@ -26,7 +27,7 @@ from tests.servers.apache import Apache
 
 ROUND_TRIP_S = 0.020
 RATE = 25_000_000
-MEASURES = (*READS, *WRITES)
+MEASURES = (*READS, *WRITES, *API)
 SYSTEMS: tuple[System, ...] = (Cloudfs(), Rclone(), Rclone(transfers=32))
 
 
