@@ -206,10 +206,10 @@ def page(shown: Shown) -> str:
     """docs/api.md."""
     parts = [HEAD, _contents()]
     for name in CLASSES:
-        parts += [f"## {name}\n", _constructor(name, shown)]
+        parts += [f"## {name}\n", _example(name), _constructor(name, shown)]
         parts += [_method(method, shown) for method in methods_of(name)]
         parts.append(_event(name, shown))
-    parts.append("## cloudSync\n")
+    parts += ["## cloudSync\n", _example("getFileSyncState")]
     parts += [_method(method, shown) for method in methods_of("cloudSync")]
     parts.append("## Enumerations\n")
     parts += [_enum(enum, shown) for enum in ENUMS]
@@ -235,6 +235,14 @@ def _anchor(heading: str) -> str:
     """A link to a heading of the page, as code hosts make its name."""
     kept = "".join(letter for letter in heading.lower() if letter.isalnum() or letter == " ")
     return f"[{heading}](#{kept.replace(' ', '-')})"
+
+
+def _example(name: str) -> str:
+    """Which program uses a class or function. Raises FileNotFoundError where none does."""
+    program = f"examples/{_snake(name)}.py"
+    if not (PAGE.parent / program).is_file():
+        raise FileNotFoundError(f"docs/{program}")
+    return f"In a program: [{program}]({program}).\n"
 
 
 def _constructor(name: str, shown: Shown) -> str:
@@ -275,7 +283,7 @@ def _params(method: AnyMethod) -> str:
 def python_name(method: str) -> str:
     """The method's name in `cloudfs.client`. Raises AttributeError where it has none there."""
     owner, _, name = method.partition(".")
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    snake = _snake(name)
     if owner == "cloudSync":
         getattr(client, snake)
         return snake
@@ -285,6 +293,10 @@ def python_name(method: str) -> str:
 
 def _heading(name: str) -> str:
     return f"{name}: the progress event"
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("_")
 
 
 def _event(name: str, shown: Shown) -> str:
