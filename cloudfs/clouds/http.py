@@ -8,11 +8,9 @@ is read.
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urljoin
@@ -22,6 +20,7 @@ import httpx
 import trio
 
 from cloudfs.clouds.base import Lane
+from cloudfs.clouds.credentials import Credentials
 from cloudfs.clouds.interference import Interference
 from cloudfs.clouds.lanes import Lanes
 from cloudfs.clouds.names import origin_of
@@ -47,31 +46,6 @@ _ORIGIN_SHOWN = 300  # a host has 253 bytes at most (RFC 1035)
 # Safe methods (RFC 9110 section 9.2.1; RFC 4918 section 9.1): asked twice, they do no more than once.
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND"))
 _SAME_REQUEST_ELSEWHERE = frozenset((301, 302, 307, 308))
-
-
-@dataclass(frozen=True, slots=True)
-class BasicCredentials:
-    """RFC 7617."""
-
-    username: str
-    password: str = field(repr=False)
-
-    def header(self) -> str:
-        pair = f"{self.username}:{self.password}".encode()
-        return f"Basic {base64.b64encode(pair).decode()}"
-
-
-@dataclass(frozen=True, slots=True)
-class BearerCredentials:
-    """RFC 6750."""
-
-    token: str = field(repr=False)
-
-    def header(self) -> str:
-        return f"Bearer {self.token}"
-
-
-Credentials = BasicCredentials | BearerCredentials
 
 
 class Answer:

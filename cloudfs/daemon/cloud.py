@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloudfs.clouds.base import Capabilities
-from cloudfs.clouds.http import BasicCredentials, BearerCredentials, Credentials, Http
+from cloudfs.clouds.credentials import BasicCredentials, BearerCredentials, Credentials
+from cloudfs.clouds.http import Http
 from cloudfs.clouds.interference import Interference
 from cloudfs.clouds.webdav import WebDav
 from cloudfs.config import Login, MountConfig

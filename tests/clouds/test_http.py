@@ -12,7 +12,8 @@ import trio
 import trustme
 
 from cloudfs.clouds.base import Lane
-from cloudfs.clouds.http import BasicCredentials, BearerCredentials, Http
+from cloudfs.clouds.credentials import BasicCredentials, BearerCredentials
+from cloudfs.clouds.http import Http
 from cloudfs.model.enums import CloudState
 from cloudfs.model.errors import (
     AccessRefused,
