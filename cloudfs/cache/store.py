@@ -35,7 +35,7 @@ from cloudfs.cache.writing import Writing
 from cloudfs.database.bridge import Database
 from cloudfs.database.contents import Contents, write_uploaded
 from cloudfs.model.entry import Version
-from cloudfs.model.errors import CloudfsError, LocalIOError, LocalStorageFull
+from cloudfs.model.errors import CloudfsError, LocalIOError
 
 log = logging.getLogger(__name__)
 
@@ -249,18 +249,7 @@ class Store:
 
     def check_fits(self, inode: int, size: int) -> None:
         """Raise LocalStorageFull where what lacks of a file cannot fit, whatever other file is evicted."""
-        wanted = size - self.held_bytes(inode)
-        if wanted <= 0:
-            return  # however full it is
-        self._space.look_again()  # who made room a moment ago is not to be refused
-        room = self._space.room()
-        if self.is_dirty(inode):
-            room = max(room, self._space.disk_room())
-        lacking = wanted - room
-        if lacking <= 0:
-            return
-        if self._space.is_full() or self._eviction.evictable(lacking, but=inode) < lacking:
-            raise LocalStorageFull("the cache, or its disk, has no room for this file")
+        self._writing.check_fits(inode, size - self.held_bytes(inode), is_dirty=self.is_dirty(inode))
 
     def window(self, content: Content) -> int:
         """About how many bytes of a content without reservation can be held at the same time."""

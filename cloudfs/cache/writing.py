@@ -41,6 +41,23 @@ class Writing:
         self._making_room = trio.Lock()
         self._dropping: tuple[Content, RangeSet] | None = None
 
+    def check_fits(self, inode: int, lacking: int, *, is_dirty: bool) -> None:
+        """Raise LocalStorageFull where that much more of a file can't come, whatever other one is evicted.
+
+        is_dirty: the cache may grow beyond its size for what has to come before its changes can be sent.
+        """
+        if lacking <= 0:
+            return  # however full it is
+        self._space.look_again()  # who made room a moment ago is not to be refused
+        room = self._space.room()
+        if is_dirty:
+            room = max(room, self._space.disk_room())
+        if lacking <= room:
+            return
+        self._require_disk()
+        if self._eviction.evictable(lacking - room, but=inode) < lacking - room:
+            raise LocalStorageFull("the cache, or its disk, has no room for this file")
+
     async def admit(self, content: Content, count: int) -> None:
         """See Store.admit."""
         async with self._making_room:
