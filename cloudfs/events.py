@@ -115,15 +115,17 @@ class _Thinner:
             return
         key = (draft.source, draft.inode, None if draft.inode is not None else progress.uri)
         if progress.state.is_end:
-            self._transfers.pop(key, None)
-            self._ready.append(draft)
+            transfer = self._transfers.pop(key, None)
+            self._ready.append(
+                draft if transfer is None else _not_behind(draft, progress, transfer.processed)
+            )
         else:
             self._add_running(key, draft, progress, now)
 
     def _add_running(self, key: _TransferKey, draft: _Draft, progress: DownloadProgress, now: float) -> None:
         transfer = self._transfers.setdefault(key, _RunningTransfer(progress.processed, now))
+        transfer.held = _not_behind(draft, progress, transfer.processed)
         transfer.processed = max(transfer.processed, progress.processed)
-        transfer.held = replace(draft, progress=replace(progress, processed=transfer.processed))
         self._release(transfer, now)
 
     def _release(self, transfer: _RunningTransfer, now: float) -> None:
@@ -144,6 +146,12 @@ class _Thinner:
         if self._ready:
             return -math.inf
         return min((t.next_at for t in self._transfers.values() if t.held is not None), default=math.inf)
+
+
+def _not_behind(draft: _Draft, progress: DownloadProgress, processed: int) -> _Draft:
+    """The draft, saying no less than was said before; no more than the size, which a program may have cut."""
+    processed = min(progress.size, max(processed, progress.processed))
+    return replace(draft, progress=replace(progress, processed=processed))
 
 
 class EventLog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,12 @@ async def test_processed_never_falls_within_a_transfer(
     for processed in (30, 10, 40):
         log.publish(CACHE, running(processed), 5)
         await trio.sleep(0.2)
-    assert [e.progress for e in only_events(await take(reader, 3))] == [running(30), running(30), running(40)]
+    log.publish(CACHE, replace(running(20), state=State.STOPPED), 5)
+    shown = [event.progress for event in only_events(await take(reader, 4))]
+    assert shown == [running(30), running(30), running(40), replace(running(40), state=State.STOPPED)]
+    log.publish(CACHE, replace(running(20), state=State.STOPPED), 5)
+    [another] = only_events(await take(reader, 1))
+    assert another.progress == replace(running(20), state=State.STOPPED), "of another transfer"
 
 
 async def test_since_replays_and_goes_on_live_without_gap_or_double(
