@@ -10,7 +10,7 @@ a new block is entered.
 with one event at a time, in order, and may make calls itself. While it takes its time it holds up nothing
 else; of RUNNING events it then gets the latest one of each file, and every end. What it raises ends the block
 and comes out of it. Who leaves the block waits until it has been told what came so far; an error or a
-cancellation that leaves the block cancels it.
+cancellation that leaves the block cancels it. One that is registered while the block is left hears nothing.
 
 **Errors.** A call raises CloudSyncError with a code of the reference's table. 13600001, "IPC error.": no
 daemon listens, several do and none was named, or the connection was lost; `data["reason"]` says which. Calls

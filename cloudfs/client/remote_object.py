@@ -25,7 +25,10 @@ EventScope = Literal["own", "all"]
 
 
 class RemoteObject(ABC, Generic[P]):
-    """Base of the classes. Invariant: there are listeners only while there is a block, and its connection."""
+    """Base of the classes. Invariant: there are listeners only while there is a block, and its connection.
+
+    `_tasks`: those of the listeners; None where none is taken, as there is no block, or it is being left.
+    """
 
     _name: str
 
@@ -56,16 +59,16 @@ class RemoteObject(ABC, Generic[P]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         """Hang up once listeners were told what came so far; where an error leaves, they are cancelled."""
-        connection, tasks = self._held()
+        connection, tasks, self._tasks = self._held(), self._tasks, None
         for number, listening in self._listening.items():
             connection.forget(number)
             listening.finish()
-        if error is not None:
+        if error is not None and tasks is not None:
             tasks.cancel_scope.cancel()
         try:
             return await self._block.__aexit__(kind, error, traceback)
         finally:
-            self._connection = self._tasks = None
+            self._connection = None
             self._listening.clear()
 
     async def off(self, event: Literal["progress"], callback: Listener[P] | None = None) -> None:
@@ -81,7 +84,7 @@ class RemoteObject(ABC, Generic[P]):
         }
         if not gone:
             return
-        connection, _ = self._held()
+        connection = self._held()
         for number, listening in gone.items():
             del self._listening[number]
             connection.forget(number)
@@ -91,12 +94,12 @@ class RemoteObject(ABC, Generic[P]):
 
     async def wait_lost(self) -> None:
         """Return once the connection is lost: no event comes any more. RuntimeError outside of a block."""
-        await self._held()[0].wait_lost()
+        await self._held().wait_lost()
 
     async def _on(
         self, event: str, callback: Listener[P], scope: EventScope, on_skipped: SkippedListener | None
     ) -> None:
-        connection, tasks = self._held()
+        connection, tasks = self._held(), self._tasks
         listening = Listening(callback, on_skipped)
 
         def take(params: Mapping[str, Any]) -> None:
@@ -106,6 +109,9 @@ class RemoteObject(ABC, Generic[P]):
                 listening.put(self._progress(params.get("progress")))
 
         number = await connection.subscribe(self._name, event, scope, take)
+        if tasks is None or tasks is not self._tasks:
+            connection.forget(number)  # the block is being left, with those who were there before
+            return
         self._listening[number] = listening
         tasks.start_soon(listening.run)
 
@@ -140,10 +146,10 @@ class RemoteObject(ABC, Generic[P]):
             async with Connection(self._socket) as connection:
                 yield connection
 
-    def _held(self) -> tuple[Connection, TaskGroup]:
-        if self._connection is None or self._tasks is None:
+    def _held(self) -> Connection:
+        if self._connection is None:
             raise RuntimeError(f"listeners need a connection: async with {type(self).__name__}() as …")
-        return self._connection, self._tasks
+        return self._connection
 
     @abstractmethod
     def _progress(self, shown: Any) -> P:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from cloudfs.client import CloudFileCache, CloudSyncError, FileSync, SyncProgress, SyncState
@@ -153,6 +154,7 @@ def test_what_a_cancelled_call_leaves(run: Run, tmp_path: Path) -> None:
 def test_a_subscription_whose_caller_was_cancelled_is_ended(run: Run, tmp_path: Path) -> None:
     def serve(client: Client) -> None:
         asked = client.take()
+        is_asked.set()
         stop = client.take()
         client.answer(asked, {"subscription": 9})
         client.say({"method": "FileSync.progress", "params": {"subscription": 9, "progress": {}}})
@@ -164,10 +166,53 @@ def test_a_subscription_whose_caller_was_cancelled_is_ended(run: Run, tmp_path: 
 
     async def program() -> None:
         async with FileSync(tmp_path / "sock") as sync:
-            with anyio.move_on_after(0.05):
-                await sync.on("progress", print)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sync.on, "progress", print)
+                await anyio.to_thread.run_sync(is_asked.wait)
+                tasks.cancel_scope.cancel()
             await sync.stop()
 
+    is_asked = threading.Event()
+    with daemon(tmp_path / "sock", serve):
+        run(program)
+
+
+def test_a_listener_that_comes_while_the_block_is_left(run: Run, tmp_path: Path) -> None:
+    """It hears nothing, and holds up nobody: another task's, and one that a listener registers."""
+
+    def serve(client: Client) -> None:
+        first = client.take()
+        client.answer(first, {"subscription": 1})
+        params = {"subscription": 1, "seq": 1, "progress": {"state": 4, "error": 0}}
+        client.say({"method": "FileSync.progress", "params": params})
+        late = client.take()
+        assert is_left.wait(10)
+        client.answer(late, {"subscription": 2})
+        client.answer(client.take(), {"subscription": 3})
+        client.take_end()
+
+    async def program() -> None:
+        async def listen(progress: SyncProgress) -> None:
+            called.set()
+            await anyio.to_thread.run_sync(is_left.wait)
+            await sync.on("progress", fail)
+
+        def fail(progress: SyncProgress) -> None:
+            pytest.fail("it came too late")
+
+        called = anyio.Event()
+        async with anyio.create_task_group() as tasks, FileSync(tmp_path / "sock") as sync:
+            await sync.on("progress", listen)
+            await called.wait()
+            tasks.start_soon(sync.on, "progress", fail)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(leave)
+
+    async def leave() -> None:
+        await anyio.wait_all_tasks_blocked()
+        is_left.set()
+
+    is_left = threading.Event()
     with daemon(tmp_path / "sock", serve):
         run(program)
 
