@@ -76,8 +76,12 @@ class Lines:
 
 
 def encode_call(number: int, method: str, params: Mapping[str, Any]) -> bytes:
-    """A call's line, with the newline. CloudSyncError 401 where it is longer than a line may be."""
-    line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+    """A call's line, with the newline. CloudSyncError 401 where no line can hold it."""
+    call = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    try:
+        line = json.dumps(call).encode()
+    except TypeError as error:  # a Path or bytes for a URI: a wrong type as any other
+        raise invalid_parameter(str(error)) from error
     if len(line) > LINE_MAX:
         raise invalid_parameter(f"the call takes more than {LINE_MAX} bytes")
     return line + b"\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,12 @@ def test_a_line_has_a_greatest_length() -> None:
         list(lines.receive(b"x"))
     with pytest.raises(CloudSyncError, match="401"):
         encode_call(1, "Download.start", {"uri": "x" * LINE_MAX})
+
+
+@pytest.mark.parametrize("uri", [Path("/mnt/a.txt"), b"file://x/a.txt", {"file://x/a.txt"}])
+def test_a_wrong_type_is_a_wrong_parameter(uri: object) -> None:
+    with pytest.raises(CloudSyncError, match="not JSON serializable"):
+        encode_call(1, "Download.start", {"uri": uri})
 
 
 @pytest.mark.parametrize(
