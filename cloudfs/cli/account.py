@@ -17,12 +17,13 @@ class NotPossible(Exception):
 def become(name: str) -> None:
     """Be this user from here on, with no part of the caller's environment but language and time zone.
 
-    NotPossible for a user that does not exist, or to anybody but root for another user.
+    Who is that user already stays as he is. NotPossible for a user that does not exist, or to anybody but
+    root for another user.
     """
     try:
         account = pwd.getpwnam(name)
     except KeyError:
-        raise NotPossible(f"there is no user {name}") from None
+        raise NotPossible(f"there is no user {name}; name one that exists by setuid=") from None
     if account.pw_uid == os.getuid():
         return
     if os.getuid() != 0:

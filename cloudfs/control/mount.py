@@ -67,7 +67,8 @@ class Umount(msgspec.Struct, forbid_unknown_fields=True):
 class Simulate(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """What the daemon is to meet from now on, in place of what it was to meet before; nothing ends that.
 
-    battery: percent, not charging. server_error: the status of every answer. for_ms: until it ends by itself.
+    battery: percent, not charging. server_error: what the cloud answers, where `Simulation` lets it. for_ms:
+    until it ends by itself.
     """
 
     battery: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from cloudfs.config import Login, MountConfig, Network
 from cloudfs.config.faults import ConfigError
 from cloudfs.device import LOW_PERCENT, Battery, Device
+from cloudfs.device.routes import is_loopback
 from cloudfs.doctor.finding import Finding
 
 CONFIGURATION = "configuration"
@@ -59,4 +60,4 @@ def _described(battery: Battery) -> str:
 
 def _is_readable_on_its_way(config: MountConfig) -> bool:
     parts = urlsplit(config.cloud.url)
-    return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

@@ -214,7 +214,7 @@ async def test_an_offer_tells_a_webdav_server_from_another(
     offer = await (await open_webdav(apache.url)).offer()
     assert {"1", "2"} <= offer.levels
     assert offer.time_s is not None
-    assert abs(time.time() - offer.time_s) < 5
+    assert abs(time.time() - offer.time_s) < 60
     other = await open_webdav((await open_scripted(lambda _: response(401, Allow="GET"))).url)
     assert await other.offer() == Offer()
 

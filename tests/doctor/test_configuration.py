@@ -37,7 +37,7 @@ def test_a_battery_that_is_low(config: MountConfig, tmp_path: Path) -> None:
 
 def test_whose_secret_it_is(config: MountConfig) -> None:
     plain = replace(config, cloud=replace(config.cloud, url="http://dav.example/"))
-    near = replace(config, cloud=replace(config.cloud, url="http://127.0.0.1:8080/"))
+    near = replace(config, cloud=replace(config.cloud, url="http://127.0.0.2:8080/"))
     assert "open to everybody" in configuration.credentials(config, None).detail
     assert configuration.credentials(config, Login("me", "s3cret")).detail == "found a password for me"
     assert configuration.credentials(near, Login("", "s3cret")).detail == "found a bearer token"
