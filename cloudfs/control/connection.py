@@ -15,11 +15,13 @@ import trio
 
 from cloudfs.control.call import CLIENT_LEFT, Call
 from cloudfs.control.callers import Caller
+from cloudfs.control.messages import ANY
 from cloudfs.control.methods import Methods
 from cloudfs.control.subscriptions import Subscriptions
 from cloudfs.events import EventLog
 from cloudfs.model import jsonrpc
-from cloudfs.model.jsonrpc import Batch, Fault, Lines, Message, parse_line
+from cloudfs.model.errors import TryAgain
+from cloudfs.model.jsonrpc import Batch, Fault, Lines, Message, Request, parse_line
 from cloudfs.model.room import Share
 
 log = logging.getLogger(__name__)
@@ -97,10 +99,19 @@ class Connection:
             turn.end()
 
     async def _answer(self, message: Message, call: Call) -> bytes | None:
-        if isinstance(message, Batch):
-            answers = [await self._methods.answer(each, call) for each in message.messages]
-            return jsonrpc.encode_batch(answer for answer in answers if answer is not None)
-        return await self._methods.answer(message, call)
+        if not isinstance(message, Batch):
+            return await self._methods.answer(message, call)
+        answers: list[bytes] = []
+        size = 0
+        for each in message.messages:
+            if size > jsonrpc.LINE_MAX and isinstance(each, Request) and each.id is not None:
+                answer: bytes | None = _put_off(each.id)
+            else:
+                answer = await self._methods.answer(each, call)
+            if answer is not None:
+                answers.append(answer)
+                size += len(answer)
+        return jsonrpc.encode_batch(answers)
 
     async def _notify(self, method: str, params: Mapping[str, object]) -> None:
         await self._send(jsonrpc.encode_notification(method, params))
@@ -108,6 +119,12 @@ class Connection:
     async def _send(self, line: bytes) -> None:
         async with self._sending:
             await self._stream.send_all(line + b"\n")
+
+
+def _put_off(id_: bytes) -> bytes:
+    """The answer to a call of a batch that is not carried out, as those before it filled a line."""
+    reason = f"the answers of this batch have {jsonrpc.LINE_MAX} bytes already; send this one again"
+    return jsonrpc.encode_error(id_, TryAgain.code, ANY[TryAgain.code], {"reason": reason})
 
 
 class _Turn:

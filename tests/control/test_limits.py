@@ -16,6 +16,7 @@ import trio.testing
 
 from cloudfs.control import admission, parts, server
 from cloudfs.control.subscriptions import FOLLOWERS_MAX
+from cloudfs.model.enums import Scope
 from cloudfs.model.jsonrpc import LINE_MAX
 from tests.control.client import Client, connected, request
 from tests.control.desk import HEAD, Desk, open_desk, running
@@ -209,6 +210,28 @@ async def _until_answered(client: Client, number: Any, rows: list[Any]) -> Any:
             return
         assert (line["method"], line["params"]["id"]) == ("Mount.rows", number)
         rows += line["params"]["rows"]
+
+
+async def test_the_answer_to_a_batch_is_bounded(wide: Desk) -> None:
+    """Each of the calls has 250 KiB to answer."""
+    uris = [f"{HEAD}wide/{number:04}" for number in range(700)]
+    asking = {"paths": uris, "recursive": False}
+    line = [
+        {"jsonrpc": "2.0", "id": number, "method": "Mount.state", "params": asking} for number in range(12)
+    ]
+    line += [{"jsonrpc": "2.0", "method": "GallerySync.stop"}, {"foo": "boo"}]
+    async with connected(wide) as client:
+        await client.send(line)
+        text = await client.text()
+        assert text is not None
+        answers = json.loads(text)
+        assert len(text) < 1.5 * LINE_MAX
+        assert answers.pop()["error"]["code"] == -32600
+        assert [answer["id"] for answer in answers] == list(range(12))
+        done = [answer for answer in answers if "result" in answer]
+        assert 4 <= len(done) < 12
+        assert {answer["error"]["code"] for answer in answers[len(done) :]} == {13900010}
+        assert wide.syncs[Scope.GALLERY].is_held, "a notification has no answer that could be too long"
 
 
 @pytest.mark.usefixtures("small_parts")
