@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,8 @@ LOCK_NAME = "lock"
 RECOVERED_NAME = "recovered"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 MOUNTS = Path("/proc/self/mountinfo")
+
+_LOOKERS_S = 0.1  # for who only looks whether the lock is held (`user_of`), and has it for a moment
 
 # Where flock, fdatasync or holes do not mean what they mean on a local disk.
 _REMOTE_TYPES = frozenset(
@@ -78,7 +80,7 @@ def user_of(directory: Path) -> str | None:
     except OSError as error:
         raise LocalIOError(f"the cache directory {directory} can't be used ({error.strerror})") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given up by close
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given up by close; a `claim` bears with it
     except BlockingIOError:
         return _written_pid(lock)
     finally:
@@ -106,18 +108,27 @@ def boot_id() -> str:
 
 def _lock(lock: int, directory: Path) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = _try_lock(lock)
+        if not is_ours:
+            time.sleep(_LOOKERS_S)
+            is_ours = _try_lock(lock)
     except OSError as error:
-        if error.errno != errno.EWOULDBLOCK:
-            raise LocalIOError(
-                f"the cache directory {directory} can't be locked ({error.strerror})"
-            ) from error
+        raise LocalIOError(f"the cache directory {directory} can't be locked ({error.strerror})") from error
+    if not is_ours:
         raise LocalIOError(
             f"the cache directory {directory} is in use by process {_written_pid(lock)}: "
             "unmount that mount, or choose another [cache] path"
-        ) from error
+        )
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _written_pid(lock: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,17 @@ def test_a_second_daemon_is_told_who_has_it_and_a_killed_one_leaves_it_free(tmp_
         holder.wait()
         with claim(tmp_path):
             pass
+
+
+def test_who_only_looks_at_the_lock_keeps_no_daemon_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `user_of` does, for doctor and mount.fuse.cloudfs."""
+    looking = os.open(tmp_path / directory.LOCK_NAME, os.O_RDONLY | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda seconds: os.close(looking))
+    with claim(tmp_path):
+        assert directory.user_of(tmp_path) == str(os.getpid())
 
 
 def test_it_is_free_again_afterwards(tmp_path: Path) -> None:
