@@ -32,7 +32,9 @@ FILE = HEAD + "a%20b.txt"
 async def test_mode_folder_and_end(desk: Desk) -> None:
     path = desk.config.socket
     async with running(desk.server.run):
+        assert stat.S_ISSOCK(path.stat().st_mode)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.stat().st_uid == path.parent.stat().st_uid == os.geteuid()
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert not path.exists()
 
