@@ -27,6 +27,7 @@ METHOD_NOT_FOUND = -32601
 
 NULL = b"null"
 _BLANK = b" \t\r"
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # of a pair of surrogates, or after a backslash that is meant so
 # An escape in a string: a pair of surrogates, one without its other half, or any other.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
@@ -156,9 +157,10 @@ def _parse_mended(line: bytes) -> Message:
     RFC 8259 section 8.2: an escape may name half a pair, which no UTF-8 can hold; JSON.stringify writes it
     so. As no name holds U+0000 either, a URI with one is refused as what it is, a wrong URI.
     """
-    mended = _ESCAPE.sub(lambda escape: b"\\u0000" if escape[1] else escape[0], line)
-    if mended != line:
-        return parse_line(mended)
+    if _HALF.search(line):
+        mended = _ESCAPE.sub(lambda escape: b"\\u0000" if escape[1] else escape[0], line)
+        if mended != line:
+            return parse_line(mended)
     return Fault(NULL, PARSE_ERROR, "Parse error")
 
 

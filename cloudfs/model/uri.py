@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from cloudfs.model.entry import RemotePath
 from cloudfs.model.errors import InvalidUri, NotFound
@@ -21,7 +22,8 @@ _MEDIA = re.compile(r"/?media/Photo/([^/]+)")
 _MEDIA_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _MEDIA_ID_MAX = 2**63 - 1  # what SQLite can hold
 
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPED_SLASH = re.compile(r"%2[Ff]")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
 
 
@@ -61,7 +63,7 @@ class Uris:
             raise InvalidUri("the URI belongs to another bundle")
         if not slash:
             raise InvalidUri("the URI has no path")
-        return self._inside(_names(path))
+        return self._inside(_without_empty(_unescape(path).split(b"/")))
 
     def inside(self, path: str) -> RemotePath:
         """Which path inside the mount an absolute path of this machine is.
@@ -105,11 +107,6 @@ def _media_id(text: str) -> MediaId:
     return MediaId(int(digits))
 
 
-def _names(path: str) -> list[bytes]:
-    """The names of a URI's path, decoded one by one."""
-    return _without_empty([_unescape(part) for part in path.split("/")])
-
-
 def _without_empty(names: list[bytes]) -> list[bytes]:
     """The names that mean something: an empty one and `.` do not, as in POSIX. InvalidUri for `..`."""
     if b".." in names:
@@ -118,21 +115,18 @@ def _without_empty(names: list[bytes]) -> list[bytes]:
 
 
 def _unescape(text: str) -> bytes:
-    """The bytes of one name. Raises InvalidUri for bad escapes, bad UTF-8, NUL and an escaped slash."""
+    """The bytes of a path or a part of one. Raises InvalidUri for bad escapes, bad UTF-8, NUL and an escaped
+    slash, which no name holds."""
+    if _NO_ESCAPE.search(text):
+        raise InvalidUri("a % is not followed by two hexadecimal digits")
     try:
-        name = _ESCAPE.sub(_unescape_byte, text.encode("utf-8"))
-        name.decode("utf-8")
+        path = unquote_to_bytes(text)
+        path.decode("utf-8")
     except UnicodeError:
         raise InvalidUri("the URI is not UTF-8") from None
-    if b"\0" in name or b"/" in name:
+    if b"\0" in path or _ESCAPED_SLASH.search(text):
         raise InvalidUri("a name holds a slash or NUL")
-    return name
-
-
-def _unescape_byte(escape: re.Match[bytes]) -> bytes:
-    if escape.group(1) is None:
-        raise InvalidUri("a % is not followed by two hexadecimal digits")
-    return bytes.fromhex(escape.group(1).decode("ascii"))
+    return path
 
 
 def _escape(path: bytes) -> str:
