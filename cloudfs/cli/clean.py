@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cloudfs.cli.connection import CallFailed
 from cloudfs.cli.failures import Exit, combined
-from cloudfs.cli.mounts import Mount, find, reference_of, rows_of, uri_of
+from cloudfs.cli.mounts import Mount, find, reference_of, uri_of
 from cloudfs.cli.output import printable
 from cloudfs.model.enums import Location
 
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> Exit:
 def _cached_below(mount: Mount, targets: list[str]) -> Iterator[tuple[str, str]]:
     """Files with content here: what there is to drop is known to the daemon, so no folder is listed."""
     paths = [reference_of(mount, target) for target in targets]
-    for row in rows_of(mount, paths, recursive=True):
+    for row in mount.connection.call("Mount.state", paths=paths, recursive=True):
         if row["location"] in _CACHED and row["size"] and row["uri"]:
             yield row["path"], row["uri"]
 

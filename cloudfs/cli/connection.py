@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +17,15 @@ from typing import Any
 from cloudfs.cli.failures import Exit, Failure, exit_of_code
 
 _METHOD_NOT_FOUND = -32601
+_ROWS = "Mount.rows"  # what goes before an answer that is too long for a line
 
 
 class CallFailed(Failure):
-    """The daemon answered with an error."""
+    """The daemon answered with an error. rows: those that it sent before."""
 
-    def __init__(self, method: str, code: int, message: str, data: dict[str, Any]) -> None:
+    def __init__(
+        self, method: str, code: int, message: str, data: dict[str, Any], rows: Sequence[Any] = ()
+    ) -> None:
         if code == _METHOD_NOT_FOUND:
             text = f"the running daemon does not know {method}; mount again with this version of cloudfs"
         else:
@@ -32,6 +35,7 @@ class CallFailed(Failure):
         super().__init__(text, exit_of_code(code, data.get("status")))
         self.code = code
         self.data = data
+        self.rows = rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class Connection:
         self._socket.settimeout(seconds)
 
     def call(self, method: str, **params: Any) -> Any:
-        """The method's result. CallFailed where it is an error; Failure where the daemon went away."""
+        """The method's result, whole where it came in parts. CallFailed where it is an error; Failure where
+        the daemon went away."""
         return self._ask(method, params, self._keep)
 
     def follow(self, method: str, show: Callable[[Notification], None], **params: Any) -> Any:
@@ -79,18 +84,21 @@ class Connection:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
             raise lost() from error
+        rows: list[Any] = []
         while True:
             message = self._receive()
             if message is None:
                 raise lost()
-            if message.get("id") != self._last_id:
+            if message.get("method") == _ROWS:
+                rows += message["params"]["rows"]
+            elif message.get("id") != self._last_id:
                 if "method" in message:
                     take(_notification(message))
             elif "error" in message:
                 answer = message["error"]
-                raise CallFailed(method, answer["code"], answer["message"], answer.get("data") or {})
+                raise CallFailed(method, answer["code"], answer["message"], answer.get("data") or {}, rows)
             else:
-                return message["result"]
+                return [*rows, *message["result"]] if rows else message["result"]
 
     def notifications(self) -> Iterator[Notification]:
         """What the daemon says unasked, until it ends the connection."""

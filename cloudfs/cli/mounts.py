@@ -134,15 +134,6 @@ def uri_of(mount: Mount, target: str) -> str:
     return _FILE + quote_from_bytes(_inside(mount, os.fsencode(os.path.abspath(target))), safe="/~")
 
 
-def rows_of(mount: Mount, references: list[str], *, recursive: bool) -> list[dict[str, Any]]:
-    """The rows of Mount.state, of which many come before the answer. CallFailed, Failure."""
-    rows: list[dict[str, Any]] = []
-    last = mount.connection.follow(
-        "Mount.state", lambda part: rows.extend(part.params["rows"]), paths=references, recursive=recursive
-    )
-    return rows + list(last)
-
-
 def reference_of(mount: Mount, target: str) -> str:
     """How Mount.* methods name a target: a URI as it is, else the path as the mount spells its own.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cloudfs.cli.connection import CallFailed
 from cloudfs.cli.failures import Exit, combined
-from cloudfs.cli.mounts import Mount, find, reference_of, rows_of
+from cloudfs.cli.mounts import Mount, find, reference_of
 from cloudfs.cli.output import human_share, print_json, print_table, printable
 from cloudfs.model.sizes import human_size
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> Exit:
 def _ask(mount: Mount, target: str, recursive: bool, rows: list[dict[str, Any]]) -> Exit:
     """One call a target, so that one that is not there hides no other; its rows are added."""
     try:
-        rows += rows_of(mount, [reference_of(mount, target)], recursive=recursive)
+        rows += mount.connection.call("Mount.state", paths=[reference_of(mount, target)], recursive=recursive)
     except CallFailed as failure:
         print(f"cloudfs: {printable(target)}: {failure.message}", file=sys.stderr)
         return failure.exit_code

@@ -58,7 +58,7 @@ def _send_and_end(mount: Mount) -> None:
             mount.connection.follow("Mount.umount", sending.show, wait=True)
             sending.end()
     except CallFailed as failure:
-        for stuck in failure.data.get("stuck", ()):
+        for stuck in (*failure.rows, *failure.data.get("stuck", ())):
             print(f"cloudfs: {printable(stuck['path'])}: {printable(stuck['reason'])}", file=sys.stderr)
         raise
 

@@ -184,10 +184,11 @@ def _sync_methods(services: MountServices) -> list[AnyMethod]:
         await services.confirm(params.scope)
         await services.syncs[params.scope].start()
 
-    async def restore(call: Call, params: OfScope) -> list[str]:
-        lost = [services.rows.where(inode) for inode in await services.restore(params.scope)]
+    async def restore(call: Call, params: OfScope) -> list[msgspec.Raw]:
+        lost, parts = await services.restore(params.scope), Parts(call)
         await services.syncs[params.scope].start()
-        return lost
+        await parts.add(services.rows.where(inode) for inode in lost)
+        return parts.rest
 
     async def umount(call: Call, params: Umount) -> None:
         if params.wait:
@@ -208,8 +209,10 @@ def _sync_methods(services: MountServices) -> list[AnyMethod]:
 
         stuck = await services.drain(tell)
         if stuck:
-            rows = [{"path": services.rows.absolute(one.path), "reason": one.reason} for one in stuck]
-            raise Refused(TryAgain(f"what can't go to the cloud now: {len(stuck)}"), {"stuck": rows})
+            parts = Parts(call)
+            rows = ({"path": services.rows.absolute(one.path), "reason": one.reason} for one in stuck)
+            await parts.add(rows)
+            raise Refused(TryAgain(f"what can't go to the cloud now: {len(stuck)}"), {"stuck": parts.rest})
 
     return [
         Method("Mount.confirm", OfScope, Access.OWNER, confirm, ANY),

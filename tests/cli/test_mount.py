@@ -296,8 +296,11 @@ def test_umount_that_waits_in_vain_names_what_cannot_go(
         raise Refusal(13900010, "Try again.", reason="what can't go to the cloud now: 2", stuck=stuck)
 
     daemon.methods["Mount.umount"] = refuse
+    first = {"path": "/m/0", "reason": "a program is writing it"}
+    daemon.before["Mount.umount"] = [("Mount.rows", {"id": 1, "rows": [first]})]
     assert run("umount", "--wait", mountpoint) == 5
     assert capsys.readouterr().err.splitlines() == [
+        "cloudfs: /m/0: a program is writing it",
         "cloudfs: /m/a\\nb: the cloud is full",
         "cloudfs: /m/c: it is locked",
         "cloudfs: Try again (13900010): what can't go to the cloud now: 2",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from cloudfs.control import parts
 from cloudfs.model.enums import Scope
 from cloudfs.model.errors import CloudStorageFull, NoNetwork
 from cloudfs.model.node import ROOT as ROOT_INODE
@@ -172,6 +173,27 @@ async def test_umount_that_waits_without_network_names_all(desk: Desk) -> None:
     ]
 
 
+async def test_what_cannot_go_is_named_in_parts_where_it_is_much(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "_PART_MAX", 200)
+    names = [f"new-{number}" for number in range(10)]
+    for name in names:
+        await desk.write(name.encode(), b"1")
+    desk.device.refusal = NoNetwork("the device has no network")
+    with pytest.raises(CallFailed) as refused:
+        await desk.call("Mount.umount", wait=True)
+    assert refused.value.data["reason"] == "what can't go to the cloud now: 10"
+    rows = [*rows_before(desk), *refused.value.data["stuck"]]
+    assert len(refused.value.data["stuck"]) < len(rows)
+    assert sorted(row["path"] for row in rows) == [f"{desk.config.mount.path}/{name}" for name in names]
+
+
+def rows_before(desk: Desk) -> list[Any]:
+    """Those that came in parts, before the answer."""
+    return [row for line in desk.lines if line["method"] == "Mount.rows" for row in line["params"]["rows"]]
+
+
 async def test_umount_waits_for_what_comes_while_it_waits(desk: Desk, cloud: MemoryCloud) -> None:
     await desk.write(b"new", b"1")
     cloud.chunk_latency_s = 0.2
@@ -257,8 +279,9 @@ async def test_held_deletes_do_not_keep_a_mount_from_its_end(desk: Desk, cloud: 
 
 
 async def test_what_the_cloud_lost_comes_back_where_its_content_is_here(
-    desk: Desk, cloud: MemoryCloud
+    desk: Desk, cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(parts, "_PART_MAX", 1)
     names = [f"lost-{number}".encode() for number in range(BRAKE + 1)]
     for name in names:
         cloud.put(name, name)
@@ -271,7 +294,8 @@ async def test_what_the_cloud_lost_comes_back_where_its_content_is_here(
     assert await sync(desk) == "DOWNLOAD_FAILED"
     assert (await status(desk))["sync"]["files"]["held_deletes"] == {"here": 0, "cloud": len(names)}
     root = str(desk.config.mount.path)
-    assert sorted(await desk.call("Mount.restore")) == [f"{root}/{name.decode()}" for name in names[1:]]
+    (last,) = await desk.call("Mount.restore")
+    assert sorted([*rows_before(desk), last]) == [f"{root}/{name.decode()}" for name in names[1:]]
     await end_of_sync(desk)
     assert cloud.content(names[0]) == names[0]
     assert (await status(desk))["sync"]["files"]["held_deletes"] == {"here": 0, "cloud": len(names) - 1}
