@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cloudfs.cache.directory import recovered
@@ -122,9 +122,12 @@ class StateRows:
         return self._row(self._tree.node(inode), self._tree.path(inode))
 
     def below(self, folder: int) -> Iterator[list[dict[str, object]]]:
-        """The rows of all that is known below a folder, in pages, without listing anything. NotFound."""
+        """The rows of all that is known below a folder, in pages, without listing anything. NotFound.
+
+        What goes meanwhile is left out.
+        """
         for page in self._tree.walk(folder):
-            yield [self._row(node, path) for node, path in page]
+            yield list(self._rows(page))
 
     def where(self, inode: int) -> str:
         """The path on this machine of an entry; of one that was removed here, where it was."""
@@ -137,6 +140,14 @@ class StateRows:
     def absolute(self, path: RemotePath) -> str:
         """The path on this machine of a path in the mount, as JSON can hold it."""
         return absolute(self._config, path)
+
+    def _rows(self, page: Iterable[tuple[Node, RemotePath]]) -> Iterator[dict[str, object]]:
+        for node, path in page:
+            try:
+                row = self._row(node, path)
+            except NotFound:
+                continue  # its row is about to go
+            yield row
 
     def _row(self, node: Node, path: RemotePath) -> dict[str, object]:
         processed, size = (None, None) if node.is_folder else self._states.progress(node)

@@ -306,3 +306,20 @@ async def test_recovered_files_are_named_while_there_are_any(desk: Desk, tmp_pat
     assert "recovered" not in await status(desk)
     (tmp_path / "recovered" / "report-1").write_text("mine")
     assert (await status(desk))["recovered"] == str(tmp_path / "recovered")
+
+
+async def test_rows_of_what_is_about_to_go_are_left_out(desk: Desk, cloud: MemoryCloud) -> None:
+    """While its removal is committed an entry is no longer there, though its row is."""
+    inode = await desk.cache.resolve(b"folder/deep/file.bin")
+    asked: list[list[dict[str, object]]] = []
+    commit = desk.database.commit
+
+    async def looked_at(work: Any, *, durable: bool = False) -> Any:
+        asked.append(await desk.call("Mount.state", paths=[HEAD + "folder"], recursive=True))
+        return await commit(work, durable=durable)
+
+    desk.database.commit = looked_at  # type: ignore[method-assign]
+    await desk.listings.remove([inode])
+    shown = [[row["path"] for row in rows if "file.bin" in str(row["path"])] for rows in asked]
+    assert shown[0] != []
+    assert shown[-1] == []
