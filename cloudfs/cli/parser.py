@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cloudfs import __version__
@@ -292,7 +293,7 @@ def _add_path(
     type: type[Path] | None = None,
     default: Path | None = None,
 ) -> None:
-    kind = type or str
+    kind = partial(_filled, type or str)
     argument = verb.add_argument(name, metavar=metavar, help=help, nargs=nargs, type=kind, default=default)
     argument.complete = _FILES  # type: ignore[attr-defined]
 
@@ -330,6 +331,13 @@ def _add_socket(verb: argparse.ArgumentParser) -> None:
         type=Path,
         help="which mount; default: found by the path, $CLOUDFS_SOCKET, the only one",
     )
+
+
+def _filled(kind: type[Path] | type[str], text: str) -> Path | str:
+    """The path. An empty one is no name of the working directory: a shell variable was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return kind(text)
 
 
 def _percent(text: str) -> int:

@@ -189,6 +189,11 @@ def test_a_daemon_of_another_version(
         ["download", "start"],
         ["why"],
         ["why", "a", "b"],
+        ["clean", "-r", ""],
+        ["pin", "a", ""],
+        ["umount", ""],
+        ["mount", ""],
+        ["status", "--socket", ""],
     ],
 )
 def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
