@@ -82,24 +82,10 @@ class Mount:
         self._device = Device(
             config.device, config.cloud.url, simulator=self._simulator, facts=lambda: self._networks.facts
         )
-        interference = Interference(
-            is_cut_off=lambda: self._device.is_cut_off,
-            answer_to=self._simulator.answer_to,
-        )
         self._end = trio.Event()
         self._is_unmounting = False
         self._are_syncs_open = False
-        known = known_abilities(Settings(database), config.cloud.url)
-        base = self._base = Foundation(
-            config,
-            database,
-            partial(new_cloud, config, login, known=known, mount_id=mount_id, interference=interference),
-            simulator=self._simulator,
-            uid=os.getuid(),
-            gid=os.getgid(),
-            changed_here=self._changed_here,
-            cloud_returned=self._cloud_returned,
-        )
+        base = self._base = self._new_foundation(login, database, mount_id)
         self.tree = base.tree
 
         # The reference's classes.
@@ -109,15 +95,7 @@ class Mount:
         self._drain = Drain(
             base.tree, base.store, syncing.uploads, self._syncs, is_held=syncing.engine.is_held
         )
-        self._cache = CloudFileCache(
-            base.tree,
-            base.store,
-            base.transfers,
-            listings=base.listings,
-            pins=self._pins,
-            uris=base.uris,
-            asked=self._hydration_asked,
-        )
+        self._cache = self._new_cache()
         self._states = FileSyncStates(
             base.tree,
             base.store,
@@ -125,22 +103,30 @@ class Mount:
             syncing.uploads,
             is_syncing=lambda scope: self._syncs[scope].is_running,
         )
-        self._sources = StatusSources(
-            readiness=base.readiness,
-            syncs=self._syncs,
-            transfers=base.transfers,
-            uploads=syncing.uploads,
-            store=base.store,
-            tree=base.tree,
-            held=syncing.engine.held,
-            simulator=self._simulator,
-        )
+        self._sources = self._new_sources()
         self._status = MountStatus(config, self._sources)
 
         # The two ways in.
         self._session = self._new_session()
         self._control = self._new_control()
         self.services: tuple[Service, ...] = (self._networks, *base.services, self._pins)
+
+    def _new_foundation(self, login: Login | None, database: Database, mount_id: str) -> Foundation:
+        config = self._config
+        known = known_abilities(Settings(database), config.cloud.url)
+        interference = Interference(
+            is_cut_off=lambda: self._device.is_cut_off, answer_to=self._simulator.answer_to
+        )
+        return Foundation(
+            config,
+            database,
+            partial(new_cloud, config, login, known=known, mount_id=mount_id, interference=interference),
+            simulator=self._simulator,
+            uid=os.getuid(),
+            gid=os.getgid(),
+            changed_here=self._changed_here,
+            cloud_returned=self._cloud_returned,
+        )
 
     def _new_sync(self, scope: Scope) -> FileSync:
         config, base, engine = self._config, self._base, self._syncing.engine
@@ -159,6 +145,31 @@ class Mount:
             interruption=self._interruption,
             device_known=self._networks.known,
             times=config.sync,
+        )
+
+    def _new_cache(self) -> CloudFileCache:
+        base = self._base
+        return CloudFileCache(
+            base.tree,
+            base.store,
+            base.transfers,
+            listings=base.listings,
+            pins=self._pins,
+            uris=base.uris,
+            asked=self._hydration_asked,
+        )
+
+    def _new_sources(self) -> StatusSources:
+        base, syncing = self._base, self._syncing
+        return StatusSources(
+            readiness=base.readiness,
+            syncs=self._syncs,
+            transfers=base.transfers,
+            uploads=syncing.uploads,
+            store=base.store,
+            tree=base.tree,
+            held=syncing.engine.held,
+            simulator=self._simulator,
         )
 
     def _new_session(self) -> Session:
