@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from cloudfs.cli.connection import Connection
+from cloudfs.cli.connection import CallFailed, Connection
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.output import printable
 
@@ -38,19 +38,39 @@ class Mount:
         self.connection.close()
 
 
-def running() -> list[Mount]:
-    """The mounts that answer; their connections are the caller's to close."""
-    mounts = []
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What listens where daemons listen.
+
+    mounts: those that let us ask; their connections are the caller's to close. silent: the sockets of
+    daemons that do not answer, which has been told already.
+    """
+
+    mounts: list[Mount]
+    silent: list[Path]
+
+    def none(self) -> Failure:
+        """Why there is no mount to ask."""
+        if self.silent:
+            return Failure("no other mount is running; what to do is told by: cloudfs doctor", Exit.NO_DAEMON)
+        return Failure("no mount is running; start one with: cloudfs mount", Exit.NO_DAEMON)
+
+
+def running() -> Running:
+    """Ask every daemon that this user can reach; PATIENCE_S at most for each."""
+    found = Running([], [])
     for path in _sockets():
         try:
             connection = Connection(path)
         except OSError:
             continue  # left behind by a daemon that was killed, or another user's
         try:
-            mounts.append(_met(connection))
+            found.mounts.append(_met(connection))
         except Failure as failure:
             print(f"cloudfs: {path}: {failure.message}", file=sys.stderr)
-    return mounts
+            if not isinstance(failure, CallFailed):
+                found.silent.append(path)
+    return found
 
 
 def find(targets: Sequence[str], socket: Path | None) -> Mount:
@@ -60,13 +80,13 @@ def find(targets: Sequence[str], socket: Path | None) -> Mount:
     """
     if not targets and (named := _named(socket)) is not None:
         return named  # no other mount is asked: one that hangs or ends has no part in this
-    mounts = running()
+    found = running()
     chosen = None
     try:
-        chosen = _holder_of_all(mounts, targets) or _named(socket) or _only(mounts)
+        chosen = _holder_of_all(found.mounts, targets) or _named(socket) or _only(found, targets)
         return chosen
     finally:
-        for mount in mounts:
+        for mount in found.mounts:
             if mount is not chosen:
                 mount.connection.close()
 
@@ -86,13 +106,14 @@ def _named(socket: Path | None) -> Mount | None:
     return connect(Path(named)) if named else None
 
 
-def _only(mounts: list[Mount]) -> Mount:
-    if not mounts:
-        raise Failure("no mount is running; start one with: cloudfs mount", Exit.NO_DAEMON)
-    if len(mounts) > 1:
-        sockets = ", ".join(sorted(mount.status["socket"] for mount in mounts))
-        raise Failure(f"several mounts are running; name one by --socket: {sockets}", Exit.USAGE)
-    return mounts[0]
+def _only(found: Running, targets: Sequence[str]) -> Mount:
+    if not found.mounts:
+        raise found.none()
+    if len(found.mounts) > 1:
+        names = sorted(f"{mount.status['socket']} ({mount.status['path']})" for mount in found.mounts)
+        what = "several mounts are running" + (", and the path lies in none" if targets else "")
+        raise Failure(printable(f"{what}; name one by --socket: {', '.join(names)}"), Exit.USAGE)
+    return found.mounts[0]
 
 
 def connect(socket: Path) -> Mount:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cloudfs.cli.failures import Exit, Failure
-from cloudfs.cli.mounts import connect, running
+from cloudfs.cli.failures import Exit
+from cloudfs.cli.mounts import Running, connect, running
 from cloudfs.cli.output import human_share, human_time, print_json, printable
 from cloudfs.cli.simulate import described
 from cloudfs.model.enums import ErrorType, Scope
@@ -20,16 +20,16 @@ _ARROWS = {"up": "↑", "down": "↓"}
 
 def run(arguments: argparse.Namespace) -> Exit:
     socket = arguments.socket or os.environ.get("CLOUDFS_SOCKET")
-    mounts = [connect(Path(socket))] if socket else running()
-    for mount in mounts:
+    found = Running([connect(Path(socket))], []) if socket else running()
+    for mount in found.mounts:
         mount.connection.close()
-    statuses = [mount.status for mount in mounts]
+    statuses = [mount.status for mount in found.mounts]
     if arguments.json:
         print_json({"mounts": statuses})
     else:
         print("\n\n".join("\n".join(_lines(status)) for status in statuses), end="\n" if statuses else "")
     if not statuses:
-        raise Failure("no mount is running; start one with: cloudfs mount", Exit.NO_DAEMON)
+        raise found.none()
     return Exit.DONE
 
 
@@ -43,8 +43,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield (f"  cache      {human_size(cache['used'])} of {human_size(cache['size'])}, {cache['files']} files")
     for scope, sync in status["sync"].items():
         yield from _held(sync["held_deletes"], " --gallery" if scope == Scope.GALLERY else "")
-    if status["simulated"] is not None:
-        yield f"  simulated  {described(status['simulated'])}"
+    if simulated := status.get("simulated"):  # a daemon from before an upgrade does not tell
+        yield f"  simulated  {described(simulated)}"
     if "recovered" in status:
         yield f"  recovered  files that lost their names are in {printable(status['recovered'])}"
     for transfer in status["transfers"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cloudfs.cli.connection import CallFailed, Notification
 from cloudfs.cli.failures import Exit, Failure
-from cloudfs.cli.mounts import Mount, find
+from cloudfs.cli.mounts import Mount, find, running
 from cloudfs.cli.output import printable
 from cloudfs.cli.progress import Progress, open_progress
 from cloudfs.fuse.mountpoint import is_dead, is_mounted, unmount
@@ -24,12 +24,29 @@ _LOOK_EVERY_S = 0.05
 
 def run(arguments: argparse.Namespace) -> Exit:
     asked = Path(os.path.abspath(arguments.mountpoint)) if arguments.mountpoint else None
-    if asked is not None and is_mounted(asked) and is_dead(asked):
+    if asked is not None and is_mounted(asked) and _is_left_behind(asked):
         _take_away(asked)
         return Exit.DONE
     with find([str(asked)] if asked else [], arguments.socket) as mount:
         _end(mount, asked, arguments)
     return Exit.DONE
+
+
+def _is_left_behind(mountpoint: Path) -> bool:
+    """Whether the mount's daemon is gone.
+
+    The mount itself is asked only where no daemon answers for it, nor keeps silent: one that hangs never
+    answers, and who asks it can't even be killed. Failure (4) where the daemon may be such a one.
+    """
+    found = running()
+    for mount in found.mounts:
+        mount.connection.close()
+    if any(_is_same(mountpoint, Path(os.fsdecode(mount.path))) for mount in found.mounts):
+        return False
+    if found.silent:
+        text = f"the daemon of {printable(str(mountpoint))} may be one that does not answer"
+        raise Failure(f"{text}; what to do is told by: cloudfs doctor", Exit.NO_DAEMON)
+    return is_dead(mountpoint)
 
 
 def _end(mount: Mount, asked: Path | None, arguments: argparse.Namespace) -> None:

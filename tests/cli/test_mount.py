@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from cloudfs.cli import umount
+from cloudfs.cli import mounts, umount
 from cloudfs.cli.background import start_daemon
 from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.logs import logging_to, open_log
@@ -333,14 +334,31 @@ def dead_mount(monkeypatch: pytest.MonkeyPatch, mountpoint: Path) -> None:
 def test_the_mount_of_a_dead_daemon_is_taken_away(
     run: Run, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another daemon runs; it is not asked."""
+    """Another daemon runs; it is asked for nothing but what it has mounted."""
     dead = tmp_path / "dead"
     dead_mount(monkeypatch, dead)
     taken: list[Path] = []
     monkeypatch.setattr(umount, "unmount", taken.append)
     assert run("umount", dead) == 0
     assert taken == [dead]
-    assert daemon.calls == []
+    assert daemon.asked() == []
+
+
+def test_a_mount_that_may_hang_is_not_asked(
+    run: Run,
+    daemon: FakeDaemon,
+    mountpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    woken = threading.Event()
+    daemon.methods["Mount.status"] = lambda _: woken.wait(30)
+    monkeypatch.setattr(mounts, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(umount, "is_mounted", lambda path: path == mountpoint)
+    monkeypatch.setattr(umount, "is_dead", lambda _: pytest.fail("who asks it hangs too"))
+    assert run("umount", mountpoint) == 4
+    woken.set()
+    assert f"the daemon of {mountpoint} may be one that does not answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("error", "code"), [(TryAgain("busy"), 5), (MountFailed("not permitted"), 1)])

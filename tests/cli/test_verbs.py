@@ -240,7 +240,9 @@ def test_several_mounts_and_nothing_to_tell_them_apart(
 ) -> None:
     one, other = start_daemon(tmp_path / "one", "one"), start_daemon(tmp_path / "other", "other")
     assert run("sync", "last") == 2
-    assert str(one.socket) in capsys.readouterr().err
+    assert f"by --socket: {one.socket} ({tmp_path}/one), {other.socket}" in capsys.readouterr().err
+    assert run("state", tmp_path / "third") == 2
+    assert "the path lies in none; name one by --socket" in capsys.readouterr().err
     assert run("state", tmp_path / "one/x", tmp_path / "other/x") == 2
     assert "several mounts (one, other)" in capsys.readouterr().err
     assert one.asked() == other.asked() == []
@@ -296,6 +298,22 @@ def test_a_daemon_that_hangs_does_not_hang_the_others(
     printed = capsys.readouterr()
     assert json.loads(printed.out)["mounts"] == [well.status]
     assert f"{stuck.socket}: the daemon does not answer" in printed.err
+
+
+def test_a_daemon_that_hangs_and_no_other(
+    run: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not taken for none, which another mount would help."""
+    woken = threading.Event()
+    daemon.methods["Mount.status"] = lambda _: woken.wait(30)
+    monkeypatch.setattr(mounts, "PATIENCE_S", 0.2)
+    for verb in ["status"], ["sync", "last"]:
+        assert run(*verb) == 4
+        assert capsys.readouterr().err.splitlines() == [
+            f"cloudfs: {daemon.socket}: the daemon does not answer; its log may say why",
+            "cloudfs: no other mount is running; what to do is told by: cloudfs doctor",
+        ]
+    woken.set()
 
 
 # --- sync ---
