@@ -540,6 +540,7 @@ def test_status_of_all_mounts(
 ) -> None:
     one, other = start_daemon(tmp_path / "one", "one"), start_daemon(tmp_path / "two", "two")
     one.status["sync"]["files"] |= {"error": "NETWORK_UNAVAILABLE", "state": "DOWNLOAD_FAILED", "held": True}
+    del other.status["simulated"]  # a daemon from before an upgrade
     one.status["transfers"] = [
         {"path": "/a\nb", "direction": "down", "processed": 512, "size": 1024, "rate": 2048.0}
     ]
