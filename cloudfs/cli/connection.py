@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cloudfs.cli.failures import Exit, Failure, exit_of_code
+from cloudfs.cli.failures import Exit, Failure, TargetFailure, exit_of_code
 
 _METHOD_NOT_FOUND = -32601
 _ROWS = "Mount.rows"  # what goes before an answer that is too long for a line
 
 
-class CallFailed(Failure):
+class CallFailed(TargetFailure):
     """The daemon answered with an error. rows: those that it sent before."""
 
     def __init__(

@@ -11,9 +11,10 @@ from cloudfs.cli.failures import Exit, combined, exit_of_download_error
 from cloudfs.cli.mounts import Mount, find, is_media, reference_of, uri_of
 from cloudfs.cli.output import print_json, printable
 from cloudfs.cli.progress import Progress, open_progress
-from cloudfs.model.enums import DownloadErrorType, State
+from cloudfs.model.enums import DownloadErrorType, Location, State
 
 _LOCAL_STORAGE_FULL = 13900025
+_WHOLE = (Location.BOTH, Location.LOCAL)
 
 
 @dataclass(slots=True)
@@ -41,13 +42,14 @@ class _Transfer:
 
 def run(arguments: argparse.Namespace) -> Exit:
     with find(arguments.targets, arguments.socket) as mount:
-        transfers = [_Transfer(target, uri_of(mount, target)) for target in dict.fromkeys(arguments.targets)]
+        named = {uri_of(mount, target): target for target in reversed(arguments.targets)}
+        transfers = [_Transfer(target, uri) for uri, target in reversed(named.items())]
         if arguments.action == "stop":
             _stop(mount, transfers, keep_partial=arguments.keep_partial)
         else:
             _start(mount.connection, transfers, is_waiting=arguments.wait)
         if arguments.json and (arguments.action == "stop" or not arguments.wait):
-            _learn_what_is_here(mount, transfers)
+            _learn_what_is_here(mount, [each for each in transfers if each.state is not State.FAILED])
     if arguments.json:
         print_json([transfer.to_json() for transfer in transfers])
     return combined(transfer.exit_code for transfer in transfers)
@@ -106,12 +108,13 @@ def _finish(transfer: _Transfer, progress: Progress) -> None:
             transfer.exit_code = exit_of_download_error(transfer.error)
 
 
-def _learn_what_is_here(mount: Mount, transfers: list[_Transfer]) -> None:
-    """How much of each accepted file is held: no event was waited for that would have told."""
-    for transfer in transfers:
-        if transfer.state is not State.FAILED:
-            row = mount.connection.call("Mount.state", paths=[reference_of(mount, transfer.target)])[0]
-            transfer.processed, transfer.size = row["processed"], row["size"]
+def _learn_what_is_here(mount: Mount, accepted: list[_Transfer]) -> None:
+    """How much of each file is held: no event was waited for that would have told."""
+    for transfer in accepted:
+        row = mount.connection.call("Mount.state", paths=[reference_of(mount, transfer.target)])[0]
+        transfer.processed, transfer.size = row["processed"], row["size"]
+        if transfer.state is State.RUNNING and row["location"] in _WHOLE:
+            transfer.state = State.COMPLETED
 
 
 def _stop(mount: Mount, transfers: list[_Transfer], *, keep_partial: bool) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 
+from cloudfs.cli.output import printable
 from cloudfs.model.enums import DownloadErrorType, ErrorType
 
 
@@ -27,6 +29,10 @@ class Failure(Exception):
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
+
+
+class TargetFailure(Failure):
+    """What is wrong with one PATH or URI; the others of the command line have no part in it."""
 
 
 _EXIT_OF_CODE = {
@@ -53,6 +59,16 @@ def exit_of_code(code: int, status: int | None) -> Exit:
     if code == _CLOUD_NOT_READY and status == _SERVICE_UNAVAILABLE:
         return Exit.TEMPORARY
     return _EXIT_OF_CODE.get(code, Exit.FAILED)
+
+
+def attempt(target: str, act: Callable[[], object]) -> Exit:
+    """Do something for one target. What is wrong with it is told, and holds up no other."""
+    try:
+        act()
+    except TargetFailure as failure:
+        print(f"cloudfs: {printable(target)}: {failure.message}", file=sys.stderr)
+        return failure.exit_code
+    return Exit.DONE
 
 
 def combined(exits: Iterable[Exit]) -> Exit:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from cloudfs.cli.connection import CallFailed, Connection
-from cloudfs.cli.failures import Exit, Failure
+from cloudfs.cli.failures import Exit, Failure, TargetFailure
 from cloudfs.cli.output import printable
 
 PATIENCE_S = 5.0  # for the first answer of a daemon
@@ -158,7 +158,7 @@ def uri_of(mount: Mount, target: str) -> str:
 def reference_of(mount: Mount, target: str) -> str:
     """How Mount.* methods name a target: a URI as it is, else the path as the mount spells its own.
 
-    Failure where the name is no UTF-8: JSON can't hold it (the extended attributes can be asked by any name).
+    TargetFailure where the name is no UTF-8: JSON can't hold it (extended attributes go by any name).
     """
     if is_uri(target):
         return target
@@ -167,7 +167,7 @@ def reference_of(mount: Mount, target: str) -> str:
         return path.decode()
     except UnicodeDecodeError as error:
         mend = "use getfattr and setfattr -n user.cloudfs.… on it"
-        raise Failure(f"{printable(target)} is no UTF-8, which the socket cannot carry; {mend}") from error
+        raise TargetFailure(f"the name is no UTF-8, which the socket cannot carry; {mend}") from error
 
 
 def _met(connection: Connection) -> Mount:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from functools import partial
 from typing import Any
 
-from cloudfs.cli.connection import CallFailed
-from cloudfs.cli.failures import Exit, combined
+from cloudfs.cli.failures import Exit, attempt, combined
 from cloudfs.cli.mounts import Mount, find, reference_of
-from cloudfs.cli.output import human_share, print_json, print_table, printable
+from cloudfs.cli.output import human_share, print_json, print_table
 from cloudfs.model.sizes import human_size
 
 _NO_ERROR = "NO_ERROR"
 
 
 def run(arguments: argparse.Namespace) -> Exit:
+    rows: list[dict[str, Any]] = []
     with find(arguments.targets, arguments.socket) as mount:
-        rows: list[dict[str, Any]] = []
-        exits = [_ask(mount, target, arguments.recursive, rows) for target in arguments.targets]
+        ask = partial(_ask, mount, arguments.recursive, rows)
+        exits = [attempt(target, partial(ask, target)) for target in arguments.targets]
     if arguments.json:
         print_json(rows)
     elif rows:
@@ -26,14 +26,9 @@ def run(arguments: argparse.Namespace) -> Exit:
     return combined(exits)
 
 
-def _ask(mount: Mount, target: str, recursive: bool, rows: list[dict[str, Any]]) -> Exit:
+def _ask(mount: Mount, recursive: bool, rows: list[dict[str, Any]], target: str) -> None:
     """One call a target, so that one that is not there hides no other; its rows are added."""
-    try:
-        rows += mount.connection.call("Mount.state", paths=[reference_of(mount, target)], recursive=recursive)
-    except CallFailed as failure:
-        print(f"cloudfs: {printable(target)}: {failure.message}", file=sys.stderr)
-        return failure.exit_code
-    return Exit.DONE
+    rows += mount.connection.call("Mount.state", paths=[reference_of(mount, target)], recursive=recursive)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

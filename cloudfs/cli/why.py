@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from cloudfs.cli.connection import CallFailed
-from cloudfs.cli.failures import Exit
+from cloudfs.cli.failures import Exit, TargetFailure
 from cloudfs.cli.mounts import find, is_uri, reference_of
 from cloudfs.cli.output import human_share, human_time, print_json, printable
 from cloudfs.model.enums import ErrorType, Location, Pin
@@ -30,7 +29,7 @@ def run(arguments: argparse.Namespace) -> Exit:
         kind = "uri" if is_uri(target) else "path"
         try:
             known = mount.connection.call("Mount.why", **{kind: reference_of(mount, target)})
-        except CallFailed as failure:
+        except TargetFailure as failure:
             print(f"cloudfs: {printable(target)}: {failure.message}", file=sys.stderr)
             return failure.exit_code
     if arguments.json:

@@ -106,12 +106,17 @@ def test_state_names_what_is_not_there_and_shows_the_rest(
     assert capsys.readouterr().out == ""
 
 
-def test_a_name_that_json_cannot_hold(
+def test_a_name_that_json_cannot_hold_hides_no_other(
     run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("state", os.fsdecode(bytes(mountpoint) + b"/\xff")) == 1
-    assert "\\xff is no UTF-8" in capsys.readouterr().err
-    assert daemon.asked() == []
+    bad = os.fsdecode(bytes(mountpoint) + b"/\xff")
+    daemon.methods |= {"Mount.state": lambda _: [row("/m/a")], "Mount.pin": lambda _: None}
+    for verb in ["state", "--json"], ["pin"], ["clean", "-r"]:
+        assert run(*verb, bad, mountpoint / "a") == 1
+        assert "/\\xff: the name is no UTF-8" in capsys.readouterr().err
+    assert run("why", bad) == 1
+    asked = [params["paths"] for _, params in daemon.asked("Mount.state", "Mount.pin")]
+    assert asked == [[f"{mountpoint}/a"]] * 3
 
 
 # --- exit codes ---
@@ -469,6 +474,23 @@ def test_download_goes_on_where_one_is_refused(
     assert len(daemon.asked("CloudFileCache.start")) == 4
 
 
+def test_one_file_by_two_names_is_one_download(
+    run: Run,
+    daemon: FakeDaemon,
+    mountpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    daemon.methods |= {"CloudFileCache.on": lambda _: {"subscription": 1}}
+    daemon.methods |= {"CloudFileCache.start": lambda _: None}
+    daemon.after["CloudFileCache.start"] = [download_event(f"file://{mountpoint}/a", 1, 100)]
+    monkeypatch.chdir(mountpoint)
+    assert run("download", "start", "--wait", "--json", "a", "./a", mountpoint / "a") == 0
+    printed = capsys.readouterr()
+    assert [answer["state"] for answer in json.loads(printed.out)] == ["COMPLETED"]
+    assert printed.err.splitlines()[-1] == "a: done"
+
+
 def test_download_stop_says_whether_to_keep(run: Run, daemon: FakeDaemon, mountpoint: Path) -> None:
     daemon.methods["CloudFileCache.stop"] = lambda _: None
     assert run("download", "stop", mountpoint / "a") == 0
@@ -497,6 +519,15 @@ def test_download_without_waiting_says_what_is_here(
         ]
 
 
+def test_download_of_what_is_here_needs_no_waiting(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.methods |= {"CloudFileCache.start": lambda _: None}
+    daemon.methods |= {"Mount.state": lambda _: [row("/m/a", "both", processed=1000)]}
+    assert run("download", "start", mountpoint / "a", "--json") == 0
+    assert [answer["state"] for answer in json.loads(capsys.readouterr().out)] == ["COMPLETED"]
+
+
 def test_gallery_assets_go_by_download(run: Run, daemon: FakeDaemon) -> None:
     daemon.methods["Download.start"] = lambda _: None
     assert run("download", "start", "file://media/Photo/7", "file:///media/Photo/8") == 0
@@ -520,6 +551,22 @@ def test_clean_recursive_takes_what_is_cached(run: Run, daemon: FakeDaemon, moun
     assert run("clean", "-r", mountpoint) == 5
     cleaned = [params["uri"] for _, params in daemon.asked("CloudFileCache.cleanCache")]
     assert cleaned == ["file://b/m/b", "file://b/m/c"]
+
+
+def test_clean_recursive_names_what_is_not_there(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def state(params: dict[str, Any]) -> list[dict[str, Any]]:
+        if params["paths"] == [f"{mountpoint}/none"]:
+            raise Refusal(13900002, "No such file or directory.")
+        return [row("/m/a", "both")]
+
+    daemon.methods |= {"Mount.state": state, "CloudFileCache.cleanCache": lambda _: None}
+    assert run("clean", "-r", mountpoint / "none", mountpoint / "a") == 3
+    assert capsys.readouterr().err == f"cloudfs: {mountpoint}/none: No such file or directory (13900002)\n"
+    assert daemon.asked("CloudFileCache.cleanCache") == [
+        ("CloudFileCache.cleanCache", {"uri": "file://b/m/a"})
+    ]
 
 
 def test_pin_and_unpin(run: Run, daemon: FakeDaemon, mountpoint: Path) -> None:
