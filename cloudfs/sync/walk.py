@@ -106,18 +106,21 @@ class Walk:
                 self._add(inode)
 
     async def _look_for(self, folder: int, error: NotFound) -> None:
-        """Whether the parent shows what can't be found; one that is not found itself has its own visit."""
+        """Whether the parent shows what can't be found. One that is not found itself has its own visit, unless
+        it is the other scope's."""
         try:
             place = self._tree.node(folder).cloud_place
-            if place is None and folder != ROOT:
-                return  # taken away meanwhile
-            if place is not None:
-                self._take(place.parent, await self._listings.list_folder(place.parent))
         except NotFound:
-            return
-        except CloudfsError as other:
-            self._failed(folder, other)
-            return
+            return  # taken away meanwhile
+        if place is not None:
+            try:
+                self._take(place.parent, await self._listings.list_folder(place.parent))
+            except CloudfsError as other:
+                if not isinstance(other, NotFound) or place.parent not in self._added:
+                    self._failed(folder, other)
+                return
+        elif folder != ROOT:
+            return  # taken away meanwhile
         if folder not in self._vanished:
             self._failed(folder, error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cloudfs.model.enums import Scope
-from cloudfs.model.errors import AccessRefused
+from cloudfs.model.errors import AccessRefused, NotFound
 from cloudfs.model.node import ROOT
 from tests.servers.memory_cloud import MemoryCloud
 
@@ -99,3 +99,15 @@ async def test_a_moved_folder_is_listed_where_the_cloud_has_it(tmp_path: Path) -
         it.cloud.put(b"a/b/new", b"new")
         assert await it.sync() == DONE
         assert it.names(b"d/moved/b") == [b"new", b"one"]
+
+
+async def test_a_root_that_is_not_found_fails_the_gallery_too(tmp_path: Path) -> None:
+    """It is the other scope's to list, and says nothing of what a gallery folder is."""
+    async with syncing(tmp_path) as it:
+        await _tagged(it)
+        assert await it.sync(Scope.GALLERY) == DONE
+        for path in b"", b"Photos":
+            it.cloud.fail("list_folder", NotFound("404"), path=path)
+        assert await it.sync(Scope.GALLERY) == pull_failed()
+        assert it.names(b"Photos") == [b"p"]
+        assert await it.sync(Scope.GALLERY) == DONE
