@@ -106,8 +106,10 @@ class Walk:
                 self._add(inode)
 
     async def _look_for(self, folder: int, error: NotFound) -> None:
-        """Whether the parent shows what can't be found. One that is not found itself has its own visit, unless
-        it is the other scope's."""
+        """Whether the parent shows what can't be found.
+
+        One that is not found itself has its own visit, unless it is the other scope's.
+        """
         try:
             place = self._tree.node(folder).cloud_place
         except NotFound:
