@@ -356,6 +356,16 @@ def test_options_are_keys_of_the_file() -> None:
     assert parse_options("user=me,uhelper=hal,helper=fuse,default_permissions,noexec") == {}
 
 
+def test_a_fault_of_an_option_is_not_the_files(write: Write) -> None:
+    path = write(CLOUD + "[cache]\nsize = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, parse_options("colour=red,sync.interval=x"))
+    lines = sorted(str(caught.value).splitlines())
+    assert lines[0].startswith("-o: mount.colour: unknown key; known here: allow_other")
+    assert lines[1].startswith('-o: sync.interval: expected a duration, not "x"; ')
+    assert lines[2].startswith(f"{path}:{CLOUD.count(chr(10)) + 2}: cache.size: ")
+
+
 def test_an_option_can_be_a_list(write: Write) -> None:
     overrides = parse_options('ro,gallery.folders=["A, B","C"],hydration.deny=[],name=a[b')
     config = load(write(""), overrides | {"cloud.url": "https://dav.example/"})
@@ -651,5 +661,7 @@ def test_a_cloud_that_is_not_supported_yet(write: Write) -> None:
     config = load(path)
     assert config.cloud.type is CloudType.DRIVEKIT
     with pytest.raises(ConfigError, match=r'photos.toml:2: cloud.type: "drivekit" is not supported yet'):
-        require_supported(path, config)
-    require_supported(path, MountConfig())
+        require_supported(path, config, {})
+    with pytest.raises(ConfigError, match=r'^-o: cloud.type: "drivekit" is not supported yet'):
+        require_supported(path, config, {"cloud.type": "drivekit"})
+    require_supported(path, MountConfig(), {})

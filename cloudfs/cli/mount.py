@@ -42,11 +42,15 @@ class MountRequest:
     options: str
     source: str
 
+    @property
+    def overrides(self) -> dict[str, str]:
+        return parse_options(self.options)
+
     def config(self) -> MountConfig:
         """Read and checked. Failure tells every fault."""
         try:
-            config = load(self.file, parse_options(self.options), self.mountpoint)
-            require_supported(self.file, config)
+            config = load(self.file, self.overrides, self.mountpoint)
+            require_supported(self.file, config, self.overrides)
         except ConfigError as error:
             raise Failure(str(error)) from error
         return config
@@ -103,6 +107,6 @@ def _serve(request: MountRequest, announcement: Announcement) -> None:
         try:
             trio.run(partial(serve, config, ready=announcement.ready, entry=entry))
         except ConfigError as error:
-            raise Failure(str(located(request.file, error))) from error
+            raise Failure(str(located(request.file, error, request.overrides))) from error
         except CloudfsError as error:
             raise Failure(error.reason) from error

@@ -23,14 +23,15 @@ class Fault:
     """One thing to mend.
 
     key: () where the file as a whole is at fault. line: from 1; None where there is no line to show (the
-    file cannot be read, the key is missing altogether or came with `-o`). Neither text holds a value that
-    could be a secret.
+    file cannot be read, the key is missing altogether or came with `-o`). is_option: whether it came with
+    `-o`. Neither text holds a value that could be a secret.
     """
 
     key: KeyPath
     what: str
     mend: str
     line: int | None = None
+    is_option: bool = False
 
     @property
     def path(self) -> str:
@@ -47,9 +48,10 @@ class ConfigError(Exception):
 
     def __str__(self) -> str:
         """One line a fault: FILE:LINE: key: what; mend."""
-        return "\n".join(self._line(fault) for fault in self.faults)
+        return "\n".join(f"{self.told(fault)}; {fault.mend}" for fault in self.faults)
 
-    def _line(self, fault: Fault) -> str:
+    def told(self, fault: Fault) -> str:
+        """Where a fault is, and what; without the mend."""
         place = f"{self.file}:{fault.line}" if fault.line else str(self.file)
         subject = f"{fault.path}: " if fault.key else ""
-        return f"{place}: {subject}{fault.what}; {fault.mend}"
+        return f"{'-o' if fault.is_option else place}: {subject}{fault.what}"

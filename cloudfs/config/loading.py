@@ -50,17 +50,20 @@ def load(
     return config
 
 
-def require_supported(path: Path, config: MountConfig) -> None:
+def require_supported(path: Path, config: MountConfig, overrides: Mapping[str, str]) -> None:
     """ConfigError where the cloud's type is a known one that this version cannot mount yet."""
     if config.cloud.type is not CloudType.WEBDAV:
         what = f'"{config.cloud.type}" is not supported yet in this version'
         fault = Fault(("cloud", "type"), what, 'set type = "webdav" and the url of a WebDAV server')
-        raise located(path, ConfigError(path, [fault]))
+        raise located(path, ConfigError(path, [fault]), overrides)
 
 
-def located(path: Path, error: ConfigError) -> ConfigError:
-    """Faults found later than by `load` (a secret that can't be had), with the file and their lines in it."""
-    return ConfigError(path, _placed(_read_text(path), list(error.faults), {}))
+def located(path: Path, error: ConfigError, overrides: Mapping[str, str]) -> ConfigError:
+    """Faults found later than by `load` (a secret that can't be had), with the file and their lines in it.
+
+    overrides: as `load` had them.
+    """
+    return ConfigError(path, _placed(_read_text(path), list(error.faults), overrides))
 
 
 def _read_text(path: Path) -> str:
@@ -132,7 +135,7 @@ def _placed(text: str, faults: list[Fault], overrides: Mapping[str, str]) -> lis
     """
     lines = locate(text, {fault.key[:length] for fault in faults for length in (1, len(fault.key))})
     placed = [
-        fault
+        replace(fault, is_option=True)
         if fault.path in overrides
         else replace(fault, line=lines.get(fault.key, lines.get(fault.key[:1])))
         for fault in faults

@@ -18,11 +18,9 @@ DEVICE = "device"
 
 
 def faults(check: str, error: ConfigError) -> Iterator[Finding]:
-    """A finding for each fault, with its line."""
+    """A finding for each fault, with its place."""
     for fault in error.faults:
-        place = f"{error.file}:{fault.line}" if fault.line else str(error.file)
-        subject = f"{fault.path}: " if fault.key else ""
-        yield Finding(check, f"{place}: {subject}{fault.what}", fault.mend)
+        yield Finding(check, error.told(fault), fault.mend)
 
 
 def read(file: Path, config: MountConfig) -> Finding:

@@ -39,7 +39,7 @@ def examine(
         report.tell(finding)
     try:
         config = load(file, options, mountpoint)
-        require_supported(file, config)
+        require_supported(file, config, options)
     except ConfigError as error:
         _tell_faults(report, configuration.CONFIGURATION, error)
         return
@@ -49,7 +49,7 @@ def examine(
     try:
         login = read_credentials(config)
     except ConfigError as error:
-        _tell_faults(report, configuration.CREDENTIALS, located(file, error))
+        _tell_faults(report, configuration.CREDENTIALS, located(file, error, options))
         return
     report.tell(configuration.credentials(config, login))
     trio.run(partial(server.examine, config, login, report))
