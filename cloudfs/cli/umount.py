@@ -15,7 +15,7 @@ from cloudfs.cli.failures import Exit, Failure
 from cloudfs.cli.mounts import Mount, find, running
 from cloudfs.cli.output import printable
 from cloudfs.cli.progress import Progress, open_progress
-from cloudfs.fuse.mountpoint import is_dead, is_mounted, unmount
+from cloudfs.fuse.mountpoint import free, is_dead, is_mounted
 from cloudfs.model.errors import CloudfsError, TryAgain
 
 PATIENCE_S = 30.0  # from the daemon's yes to the end of the mount
@@ -114,7 +114,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _take_away(mountpoint: Path) -> None:
     try:
-        unmount(mountpoint)
+        free(mountpoint)
     except TryAgain as error:
         raise Failure(error.reason, Exit.TEMPORARY) from error
     except CloudfsError as error:

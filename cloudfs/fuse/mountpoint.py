@@ -56,7 +56,7 @@ def prepare(mountpoint: Path) -> None:
     if not os.path.exists(_DEVICE):
         raise MountFailed(f"there is no {_DEVICE}; load the kernel's module with: modprobe fuse")
     if is_dead(mountpoint):
-        _free(mountpoint)
+        free(mountpoint)
     if is_mounted(mountpoint):
         raise MountFailed(f"{mountpoint} is mounted already; end that with: cloudfs umount {mountpoint}")
     require_empty(mountpoint)
@@ -111,12 +111,13 @@ def unmount(mountpoint: Path) -> None:
         return
     reason = result.stderr.strip() or f"fusermount3 exited with {result.returncode}"
     if "busy" in reason:
-        raise TryAgain(f"programs have files or folders of {mountpoint} open")
+        mend = "close them, or end the mount under them by --force"
+        raise TryAgain(f"programs have files or folders of {mountpoint} open; {mend}")
     raise MountFailed(f"{mountpoint} could not be unmounted: {reason}")
 
 
-def _free(mountpoint: Path) -> None:
-    """The transport endpoint is not connected: a daemon died and left its mount behind."""
+def free(mountpoint: Path) -> None:
+    """Take away what a daemon left that is gone, under programs too: nothing answers them. MountFailed."""
     _log.info("%s is the mount of a daemon that is gone; unmounting it", mountpoint)
     result = _fusermount("-uz", mountpoint)
     if is_dead(mountpoint):

@@ -338,7 +338,7 @@ def test_the_mount_of_a_dead_daemon_is_taken_away(
     dead = tmp_path / "dead"
     dead_mount(monkeypatch, dead)
     taken: list[Path] = []
-    monkeypatch.setattr(umount, "unmount", taken.append)
+    monkeypatch.setattr(umount, "free", taken.append)
     assert run("umount", dead) == 0
     assert taken == [dead]
     assert daemon.asked() == []
@@ -370,5 +370,5 @@ def test_a_dead_mount_that_stays(
     def fail(_: Path) -> None:
         raise error
 
-    monkeypatch.setattr(umount, "unmount", fail)
+    monkeypatch.setattr(umount, "free", fail)
     assert run("umount", tmp_path / "dead") == code
