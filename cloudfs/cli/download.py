@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> Exit:
             _stop(mount, transfers, keep_partial=arguments.keep_partial)
         else:
             _start(mount.connection, transfers, is_waiting=arguments.wait)
-        if arguments.json and (arguments.action == "stop" or not arguments.wait):
+        if arguments.json and mount.is_open and (arguments.action == "stop" or not arguments.wait):
             _learn_what_is_here(mount, [each for each in transfers if each.state is not State.FAILED])
     if arguments.json:
         print_json([transfer.to_json() for transfer in transfers])

@@ -16,16 +16,32 @@ from cloudfs.cli.output import printable
 
 PATIENCE_S = 5.0  # for the first answer of a daemon
 ROOT_SOCKETS = Path("/run/cloudfs")
+_DENIED = (201, 202)
 _FILE = "file://"
 _MEDIA = ("file://media/Photo/", "file:///media/Photo/")
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A running mount: its answer to Mount.status, and a connection to it."""
+    """A running mount: its answer to Mount.status, and a connection to it.
 
-    status: dict[str, Any]
+    The answer is an error where the caller has no right to ask that; downloads need none.
+    """
+
+    answer: dict[str, Any] | CallFailed
     connection: Connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this caller may ask what a system app may."""
+        return not isinstance(self.answer, CallFailed)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """CallFailed where this caller is told nothing."""
+        if isinstance(self.answer, CallFailed):
+            raise self.answer
+        return self.answer
 
     @property
     def path(self) -> bytes:
@@ -65,7 +81,11 @@ def running() -> Running:
         except OSError:
             continue  # left behind by a daemon that was killed, or another user's
         try:
-            found.mounts.append(_met(connection))
+            mount = _met(connection)
+            if isinstance(mount.answer, CallFailed):
+                connection.close()
+                raise mount.answer
+            found.mounts.append(mount)
         except Failure as failure:
             print(f"cloudfs: {path}: {failure.message}", file=sys.stderr)
             if not isinstance(failure, CallFailed):
@@ -117,7 +137,7 @@ def _only(found: Running, targets: Sequence[str]) -> Mount:
 
 
 def connect(socket: Path) -> Mount:
-    """The mount that listens there. Failure (4) where none does."""
+    """The mount that listens there, also one that denies this caller its status. Failure (4): none does."""
     try:
         connection = Connection(socket)
     except OSError as error:
@@ -174,16 +194,28 @@ def _met(connection: Connection) -> Mount:
     """Its answer to Mount.status. Failure, with the connection closed, where there is none in time."""
     try:
         connection.set_patience(PATIENCE_S)
-        status = connection.call("Mount.status")
+        answer = _status(connection)
         connection.set_patience(None)
     except Failure:
         connection.close()
         raise
-    return Mount(status, connection)
+    return Mount(answer, connection)
+
+
+def _status(connection: Connection) -> dict[str, Any] | CallFailed:
+    try:
+        status: dict[str, Any] = connection.call("Mount.status")
+    except CallFailed as failure:
+        if failure.code not in _DENIED:
+            raise
+        return failure
+    return status
 
 
 def _inside(mount: Mount, path: bytes) -> bytes:
     """The path below the mountpoint, also where it led there through a symbolic link."""
+    if not mount.is_open:
+        return path  # where the mountpoint is, this caller isn't told
     if _is_below(path, mount.path):
         return path
     real, root = _real(path), _real(mount.path)

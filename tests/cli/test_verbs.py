@@ -280,6 +280,19 @@ def test_socket_and_variable_name_the_mount(
     assert run("sync", "stop", "--socket", tmp_path / "none.sock") == 4
 
 
+def test_downloads_need_no_right_to_the_status(
+    run: Run, daemon: FakeDaemon, mountpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.methods |= {"Mount.status": refuse(201, "Permission verification failed.")}
+    daemon.methods |= {"CloudFileCache.start": lambda _: None}
+    assert run("download", "start", mountpoint / "a", "--socket", daemon.socket, "--json") == 0
+    assert daemon.asked() == [("CloudFileCache.start", {"uri": f"file://{mountpoint}/a"})]
+    capsys.readouterr()
+    for verb in ["status"], ["umount"]:
+        assert run(*verb, "--socket", daemon.socket) == 1
+        assert capsys.readouterr().err == "cloudfs: Permission verification failed (201)\n"
+
+
 def test_a_socket_left_behind_is_passed_over(run: Run, daemon: FakeDaemon, runtime: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(runtime / "dead.sock"))
