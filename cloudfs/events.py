@@ -172,7 +172,9 @@ class EventLog:
         self._recent: deque[Event] = deque(maxlen=RECENT)
         self._latest: dict[EventClass, Event] = {}
         self._last_seq = 0
-        self._ends: Counter[int] = Counter()  # by inode: said, and not delivered yet
+        # Said, and not delivered yet: ends of downloads by inode, what syncs say by class.
+        self._ends: Counter[int] = Counter()
+        self._of_syncs: Counter[EventClass] = Counter()
 
     @property
     def last_seq(self) -> int:
@@ -209,13 +211,19 @@ class EventLog:
         that waits.
         """
         self._thinner.add(_Draft(source, progress, inode), trio.current_time())
-        if inode is not None and progress.state.is_end:
+        if isinstance(progress, SyncProgress):
+            self._of_syncs[source] += 1
+        elif inode is not None and progress.state.is_end:
             self._ends[inode] += 1
         self._published.set()
 
     def ends_on_their_way(self, inode: int) -> int:
         """How many ends of a file's downloads were said and have no number yet."""
         return self._ends[inode]
+
+    def is_on_its_way(self, source: EventClass) -> bool:
+        """Whether a sync said something that has no number yet. source: its class."""
+        return self._of_syncs[source] > 0
 
     def latest(self, source: EventClass) -> Event | None:
         """The last event delivered of a class, also from before a remount; None: seq 0 in `on`'s first event.
@@ -265,6 +273,7 @@ class EventLog:
         self._recent.extend(events)
         self._latest.update((event.source, event) for event in events)
         self._ends -= Counter(e.inode for e in events if e.inode is not None and e.progress.state.is_end)
+        self._of_syncs -= Counter(e.source for e in events if isinstance(e.progress, SyncProgress))
         self._last_seq = events[-1].seq
         self._delivered.set()
         self._delivered = trio.Event()

@@ -40,6 +40,10 @@ _STOPPED = SyncProgress(SyncState.STOPPED)
 Pass = Callable[[Scope, Callable[[SyncState], None]], Awaitable[SyncOutcome]]
 
 
+async def _tell_nobody() -> None:
+    """Nobody listens who would have to know which sync is his."""
+
+
 class FileSync:
     """Starts, stops and repeats the sync of one scope, and says how it goes."""
 
@@ -142,13 +146,15 @@ class FileSync:
         """Whether `start` need not ask the cloud first."""
         return self._readiness.is_ready
 
-    async def start(self) -> None:
+    async def start(self, told: Callable[[], Awaitable[None]] = _tell_nobody) -> None:
         """Ask for a sync; returns once it is accepted. In mid-run that makes one rerun.
 
+        told: returns once who asks was told what syncs said until now: what he hears later is of this one.
         It overrides the waiting times of what failed. Raises NoNetwork, CloudNotReady (the cloud was asked
         just now), BatteryLow, in this order; LocalStorageFull, LocalIOError.
         """
         await self._accept()
+        await told()
         self._is_held = False
         self._advance(Happening.START)
         await self._save_held()

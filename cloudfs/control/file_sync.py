@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cloudfs.cloudsync.file_sync import FileSync
 from cloudfs.control.call import Access, AnyMethod, Call, Method, NoParams, Off, On
 from cloudfs.control.messages import IPC, PERMISSION_10, PERMISSION_11, SYNC_REFUSED, Messages, table
@@ -33,7 +35,7 @@ def _methods(sync: FileSync, *, events: Messages, start: Messages, stop: Message
     async def start_sync(call: Call, params: NoParams) -> None:
         if not sync.can_answer_at_once:
             call.begin_next()
-        await sync.start()
+        await sync.start(partial(call.subscriptions.told, source))
 
     async def stop_sync(call: Call, params: NoParams) -> None:
         await sync.stop()

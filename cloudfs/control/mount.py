@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -180,13 +181,17 @@ def _entry_methods(services: MountServices) -> list[AnyMethod]:
 def _sync_methods(services: MountServices) -> list[AnyMethod]:
     """What the brake holds, and the end of the mount."""
 
+    async def start(call: Call, scope: Scope) -> None:
+        sync = services.syncs[scope]
+        await sync.start(partial(call.subscriptions.told, sync.event_class))
+
     async def confirm(call: Call, params: OfScope) -> None:
         await services.confirm(params.scope)
-        await services.syncs[params.scope].start()
+        await start(call, params.scope)
 
     async def restore(call: Call, params: OfScope) -> list[msgspec.Raw]:
         lost, parts = await services.restore(params.scope), Parts(call)
-        await services.syncs[params.scope].start()
+        await start(call, params.scope)
         await parts.add(services.rows.where(inode) for inode in lost)
         return parts.rest
 

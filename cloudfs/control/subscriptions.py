@@ -26,6 +26,7 @@ from cloudfs.model.progress import DownloadProgress, Event, SyncProgress
 EventScope = Literal["own", "all"]
 FOLLOWED = "Mount.event"  # what a follower of the whole journal gets
 SUBSCRIPTIONS_MAX = 256  # of one connection, its followers of the journal counted
+TOLD_S = 2.0  # how long a start waits for what came before it to be told
 FOLLOWERS_MAX = 8  # of these: each holds a page of events of its own while the client does not read
 
 _SYNC_CLASSES = (EventClass.FILE_SYNC, EventClass.GALLERY_SYNC)
@@ -61,6 +62,8 @@ class Subscriptions:
         self._open: dict[int, _Subscription] = {}
         self._claims = Claims(events)
         self._is_listening = False
+        self._told = 0  # the last event that `_deliver` is done with
+        self._went_on = trio.Event()
         self._followers = 0
         self._new_streams, self._streams = trio.open_memory_channel[Callable[[], Awaitable[None]]](math.inf)
 
@@ -113,6 +116,20 @@ class Subscriptions:
         self._listen()
         return self._claims.starting(source, inode, uri)
 
+    async def told(self, source: EventClass) -> None:
+        """Return once the client was told all that the syncs of a class said until now.
+
+        For what comes after the answer to a start it takes for that sync's own. Neither a client that does
+        not read, nor a journal that can't be written, holds up a start for long.
+        """
+        with trio.move_on_after(TOLD_S):
+            while self._is_listening and self._lags(source):
+                await self._went_on.wait()
+
+    def _lags(self, source: EventClass) -> bool:
+        latest = self._events.latest(source)
+        return self._events.is_on_its_way(source) or (latest is not None and latest.seq > self._told)
+
     def _check_room(self) -> None:
         if len(self._open) + self._followers >= SUBSCRIPTIONS_MAX:
             raise TryAgain(f"a connection has {SUBSCRIPTIONS_MAX} subscriptions at most")
@@ -121,6 +138,7 @@ class Subscriptions:
         """Events from this step on reach `_deliver`."""
         if not self._is_listening:
             self._is_listening = True
+            self._told = self._events.last_seq
             self._new_streams.send_nowait(partial(self._deliver, self._events.subscribe()))
 
     # --- the streams ---
@@ -144,6 +162,9 @@ class Subscriptions:
                     await self._send(line)
             if isinstance(item, Event) and item.progress.state.is_end:
                 self._claims.note_end(item)
+            self._told = item.last if isinstance(item, Skipped) else item.seq
+            self._went_on.set()
+            self._went_on = trio.Event()
 
     async def _follow(self, number: int, reader: EventSubscription, answered: trio.Event) -> None:
         await answered.wait()

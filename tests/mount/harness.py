@@ -164,14 +164,10 @@ class Mount:
 
         connection = self.connect()
         connection.call("FileSync.on", event="progress")
-        first = connection.next_event()
+        connection.next_event()
         connection.call("FileSync.start")
-        ends = connection.events_until(
-            lambda e: (
-                e["params"]["seq"] > first["params"]["seq"]
-                and SyncState(e["params"]["progress"]["state"]).is_end
-            )
-        )
+        connection.events.clear()  # an end before the answer is that of an earlier sync
+        ends = connection.events_until(lambda e: SyncState(e["params"]["progress"]["state"]).is_end)
         connection.close()
         return SyncState(ends[-1]["params"]["progress"]["state"]).name
 
