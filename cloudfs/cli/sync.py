@@ -13,6 +13,10 @@ from cloudfs.cli.mounts import find
 from cloudfs.cli.output import human_time, print_json, printable
 from cloudfs.model.enums import ErrorType, Scope, SyncState
 
+_NO_CAUSE = "cloudfs: more is told by: cloudfs status, cloudfs state -r, cloudfs doctor"
+    "cloudfs: held deletions are shown by: cloudfs status; what could not be sent by: cloudfs state -r"
+)
+
 
 def run(arguments: argparse.Namespace) -> Exit:
     class_name = "GallerySync" if arguments.gallery else "FileSync"
@@ -95,4 +99,6 @@ def _report(state: SyncState, error: ErrorType, *, is_wanted: bool, as_json: boo
         print(state.name if error is ErrorType.NO_ERROR else f"{state.name}: {error.name}")
     if state is SyncState.COMPLETED or is_wanted:
         return Exit.DONE
+    if state is not SyncState.STOPPED and error is ErrorType.NO_ERROR:
+        print(_NO_CAUSE, file=sys.stderr)
     return exit_of_sync_error(error)

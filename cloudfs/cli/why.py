@@ -41,8 +41,7 @@ def run(arguments: argparse.Namespace) -> Exit:
 
 def _lines(known: dict[str, Any]) -> Iterator[str]:
     yield printable(known["path"])
-    if known["location"] is not None:
-        yield _line("content", _content(known))
+    yield _line("content", "a folder" if known["location"] is None else _content(known))
     if known["dirty"]:
         yield _line("not sent", "; ".join(known["dirty_because"]))
     yield from _programs("changed by", known["changed_by"])

@@ -107,7 +107,7 @@ def test_why_of_a_folder(
         "/m", location=None, size=None, processed=None, pin="always", pinned_at="/m"
     )
     assert run("why", mountpoint) == 0
-    assert capsys.readouterr().out.splitlines() == ["/m", "  pinned      itself"]
+    assert capsys.readouterr().out.splitlines() == ["/m", "  content     a folder", "  pinned      itself"]
 
 
 def test_why_in_json_is_what_the_daemon_says(
