@@ -14,8 +14,6 @@ from cloudfs.cli.output import human_time, print_json, printable
 from cloudfs.model.enums import ErrorType, Scope, SyncState
 
 _NO_CAUSE = "cloudfs: more is told by: cloudfs status, cloudfs state -r, cloudfs doctor"
-    "cloudfs: held deletions are shown by: cloudfs status; what could not be sent by: cloudfs state -r"
-)
 
 
 def run(arguments: argparse.Namespace) -> Exit:
