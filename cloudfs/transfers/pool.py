@@ -32,6 +32,7 @@ from cloudfs.model.errors import (
 from cloudfs.transfers.announcing import Announcer
 from cloudfs.transfers.carrying import Carrier
 from cloudfs.transfers.choosing import Queue
+from cloudfs.transfers.closing import Closing
 from cloudfs.transfers.dispatcher import Dispatcher
 from cloudfs.transfers.download import Download, Flying
 from cloudfs.transfers.downloads import Downloads
@@ -86,7 +87,7 @@ class Transfers:
             begin=self._begin,
             fly=self._fly,
             land=self._land,
-            close=self._close,
+            close=Closing(tree, store, listings).close,
         )
         self._carrier = Carrier(
             tree, store, cloud, listings=listings, announcer=self._announcer, dispatcher=self._dispatcher
@@ -284,12 +285,6 @@ class Transfers:
             download.settling -= 1
             self._dispatcher.wake()
 
-    async def _close(self, content: Content) -> None:
-        await self._store.close(content)
-        if content.is_stale:
-            # Only now, so that a file that nobody has open keeps its inode under its new version.
-            self._listings.begin_refresh(content.inode)
-
     # --- beginning ---
 
     async def _begin(self, transfer: Transfer) -> None:
@@ -297,6 +292,9 @@ class Transfers:
             await self._open(transfer)
         except CloudfsError as error:
             await self._fail(transfer, error)
+        except Exception:
+            log.exception("the download of inode %d did not begin, by a bug", transfer.inode)
+            await self._fail(transfer, CloudfsError("a bug; the log has its traceback"))
         finally:
             self._dispatcher.begun()
 
@@ -328,6 +326,8 @@ class Transfers:
         try:
             await self._store.admit(content, content.size - content.held_bytes)
         except LocalStorageFull as error:
+            if transfer.has_ended:
+                return False
             if transfer.priority is not Priority.OPENED:
                 raise
             transfer.take(Step.FAIL, error)

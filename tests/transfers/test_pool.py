@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
+from cloudfs.cache.content import Content
 from cloudfs.clouds.base import Capabilities
 from cloudfs.model.enums import DownloadErrorType, EventClass, Priority, State
 from cloudfs.model.errors import (
@@ -657,6 +658,25 @@ async def test_an_open_file_that_does_not_fit_is_read_through(
         assert world.events.said == []
         assert cloud.bytes_served <= len(data) + MIB
         await world.leave(content)
+
+
+async def test_a_stop_while_room_is_made_for_an_open_is_its_end(
+    open_world: OpenWorld, cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.put(b"a", body(MIB))
+    async with open_world() as world:
+        node = await world.node(b"a")
+
+        async def full(content: Content, count: int) -> None:
+            await world.transfers.stop(content.inode, keep_partial=True)
+            raise LocalStorageFull("nothing may go")
+
+        monkeypatch.setattr(world.store, "admit", full)
+        world.transfers.start(node.inode, Priority.OPENED)
+        assert await world.end_of(node.inode) is State.STOPPED
+        monkeypatch.undo()
+        await world.transfers.hydrate(node.inode, Priority.ASKED)
+        assert world.events.ends(node.inode) == [State.STOPPED, State.COMPLETED]
 
 
 async def test_a_new_file_pushes_out_the_old(open_world: OpenWorld, cloud: MemoryCloud) -> None:
