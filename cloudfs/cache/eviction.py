@@ -74,11 +74,11 @@ class Eviction:
                 break
         return total
 
-    async def discard(self, inode: int) -> None:
-        """Take away a clean content that nobody uses, pinned or not. TryAgain where it is dirty."""
-        if self._rows.is_dirty(inode):
+    async def discard(self, *inodes: int) -> None:
+        """Take away clean contents that nobody uses, pinned or not. TryAgain where one is dirty."""
+        if any(self._rows.is_dirty(inode) for inode in inodes):
             raise TryAgain("the file has changes that are not in the cloud yet")
-        await self.forget(inode)
+        await self.forget(*inodes)
 
     async def forget(self, *inodes: int) -> None:
         """Take away contents that nobody uses, whatever they are: their entries are gone."""

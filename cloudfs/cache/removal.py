@@ -6,7 +6,8 @@ which it is decided nobody gets the content who had it not.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from cloudfs.cache.content import Content, ContentState
 from cloudfs.cache.eviction import Eviction
@@ -14,6 +15,13 @@ from cloudfs.cache.maps import Maps
 from cloudfs.cache.space import Space
 from cloudfs.cache.turns import Turns
 from cloudfs.model.errors import CloudfsError, TryAgain
+
+Check = Callable[[Content], None]  # raises where a content may not go
+
+
+class Remove(Protocol):
+    async def __call__(self, *inodes: int) -> None:
+        """Take away contents that are not in memory."""
 
 
 class Removal:
@@ -36,20 +44,21 @@ class Removal:
         self._turns = turns
         self._put_away = put_away
 
-    async def discard(self, inode: int) -> None:
+    async def discard(self, *inodes: int) -> None:
         """See Store.discard."""
-        await self._take_away(inode, self._eviction.discard, _refuse_changed)
+        await self._take_away(inodes, self._eviction.discard, _refuse_changed)
 
     async def forget(self, *inodes: int) -> None:
         """See Store.forget."""
-        in_memory = [inode for inode in inodes if inode in self._residents]
-        await self._eviction.forget(*(inode for inode in inodes if inode not in self._residents))
-        for inode in in_memory:
-            await self._take_away(inode, self._eviction.forget, lambda content: None)
+        await self._take_away(inodes, self._eviction.forget, lambda content: None)
 
-    async def _take_away(
-        self, inode: int, remove: Callable[[int], Awaitable[None]], check: Callable[[Content], None]
-    ) -> None:
+    async def _take_away(self, inodes: Sequence[int], remove: Remove, check: Check) -> None:
+        in_memory = [inode for inode in inodes if inode in self._residents]
+        await remove(*(inode for inode in inodes if inode not in self._residents))
+        for inode in in_memory:
+            await self._take_one(inode, remove, check)
+
+    async def _take_one(self, inode: int, remove: Remove, check: Check) -> None:
         while True:
             content = self._residents.get(inode)
             if content is None:

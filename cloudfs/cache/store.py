@@ -265,14 +265,13 @@ class Store:
             self._held.note(content.inode, content.held_bytes)
 
     async def discard(self, *inodes: int) -> None:
-        """Drop what is held of these files, as the cloud has it; row first, then the file.
+        """Drop what is held of these files, as the cloud has it; rows first, then the files.
 
-        Programs that have one open keep their content, detached; the next open begins with a placeholder.
-        Raises TryAgain where one is dirty or open for writing (nothing of it is dropped then, and none of
-        those after it), LocalStorageFull, LocalIOError.
+        What is not in memory goes together, from this very step on. Programs that have one open keep their
+        content, detached; the next open begins with a placeholder. Raises TryAgain where one is dirty or open
+        for writing, and LocalStorageFull, LocalIOError: the other ones may be dropped then, or not.
         """
-        for inode in inodes:
-            await self._removal.discard(inode)
+        await self._removal.discard(*inodes)
 
     async def forget(self, *inodes: int) -> None:
         """Drop what is held of files whose entries are gone, whatever it is; rows first, then the files.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from cloudfs.model.enums import Listing
 from cloudfs.model.errors import CloudfsError, NotFound, TryAgain
 from cloudfs.model.node import ROOT, Node
 from cloudfs.transfers.joining import Joining
+from cloudfs.transfers.nameless import let_go
 from cloudfs.transfers.retry import patience_s, retried
 from cloudfs.tree.observation import Observation
 from cloudfs.tree.tree import Tree
@@ -28,6 +29,8 @@ from cloudfs.tree.tree import Tree
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_AT_ONCE = 256  # contents that are dropped in one commit
 
 
 class Listings:
@@ -152,6 +155,7 @@ class Listings:
         """Take names out of the tree, with all below; what programs have open goes with its last user."""
         gone = await self._tree.remove(inodes, self._store.is_in_use, self._store.is_written)
         await self._discard(gone)
+        await self._let_go(set(inodes).difference(gone))
 
     async def _list(self, inode: int) -> Observation:
         try:
@@ -173,6 +177,7 @@ class Listings:
             return await self._list(inode)  # too much was sent meanwhile: it says nothing certain any more
         self._note_due(inode, observation)
         await self._discard(observation.changed)
+        await self._let_go(observation.replaced)
         return observation
 
     def _note_due(self, inode: int, observation: Observation) -> None:
@@ -191,6 +196,8 @@ class Listings:
         )
         if node.inode == inode and before.version != node.version:
             await self._discard([inode])
+        elif node.inode != inode:
+            await self._let_go([inode])
         return node
 
     async def _ask_for_children(self, inode: int) -> tuple[int, FolderListing]:
@@ -229,11 +236,24 @@ class Listings:
             place = self._tree.node(inode).cloud_place
 
     async def _discard(self, inodes: Sequence[int]) -> None:
-        """Drop stale content that nobody uses. Where that fails, the next open drops it by its version."""
-        for inode in inodes:
-            if self._store.is_in_use(inode):
-                continue
+        """Drop stale content that nobody uses, from this very step on: nobody may take it for the new one's.
+
+        Where that fails, the next open drops it by its version.
+        """
+        for start in range(0, len(inodes), _AT_ONCE):
+            stale = [each for each in inodes[start : start + _AT_ONCE] if self._is_needless(each)]
             try:
-                await self._store.discard(inode)
+                await self._store.discard(*stale)
             except CloudfsError as error:
-                log.warning("stale content of inode %d stays for now: %s", inode, error.reason)
+                log.warning("stale content of %d files stays for now: %s", len(stale), error.reason)
+
+    async def _let_go(self, inodes: Iterable[int]) -> None:
+        """Of what was left to its users, some had their last user go before it was."""
+        for inode in inodes:
+            try:
+                await let_go(self._tree, self._store, inode)
+            except CloudfsError as error:
+                log.warning("inode %d, which has no name, stays for now: %s", inode, error.reason)
+
+    def _is_needless(self, inode: int) -> bool:
+        return not (self._store.is_in_use(inode) or self._store.is_dirty(inode))

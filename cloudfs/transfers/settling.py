@@ -32,6 +32,7 @@ from cloudfs.model.errors import (
 )
 from cloudfs.model.node import Node
 from cloudfs.transfers.digest import cloud_digest
+from cloudfs.transfers.nameless import let_go
 from cloudfs.transfers.retry import patience_s, retried
 from cloudfs.tree.tree import Tree
 
@@ -74,7 +75,7 @@ class Settling:
         finally:
             self._asking.discard(inode)
             with trio.CancelScope(shield=True):
-                await self._let_go(inode)
+                await let_go(self._tree, self._store, inode)
 
     def is_asked(self, inode: int) -> bool:
         """Whether the cloud is being asked to change it at this moment."""
@@ -157,18 +158,6 @@ class Settling:
         return True
 
     # --- inside ---
-
-    async def _let_go(self, inode: int) -> None:
-        """Drop an entry that was removed here and in the cloud, unless a program still has it open."""
-        try:
-            node = self._tree.node(inode)
-        except NotFound:
-            return
-        if node.parent is not None or node.home is not None:
-            return
-        if not (self._tree.is_held(inode) or self._store.is_in_use(inode)):
-            await self._tree.forget_unlinked(inode)
-            await self._store.forget(inode)
 
     @property
     def _intents(self) -> dict[int, Intent]:

@@ -134,7 +134,7 @@ class View:
         return Scope.GALLERY if lies_in_gallery(self.path(inode), self._gallery) else Scope.FILES
 
     def walk(self, folder: int) -> Iterator[list[tuple[Node, RemotePath]]]:
-        """All known entries below a folder with their paths, in pages; memory is left as it is.
+        """All known entries below a folder, as they are shown, with their paths; memory is left as it is.
 
         A caller may pause between pages; what is moved meanwhile may come twice or not at all.
         """
@@ -144,7 +144,7 @@ class View:
             prefix = path + b"/" if path else b""
             after = 0
             while page := self._entries.page(parent, after, _PAGE):
-                found = [(node, prefix + node.name) for node in page]
+                found = [(self._settling.get(node.inode, node), prefix + node.name) for node in page]
                 waiting.extend((node.inode, its_path) for node, its_path in found if node.is_folder)
                 yield found
                 after = page[-1].inode

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from cloudfs.control import parts
-from cloudfs.model.enums import Scope
+from cloudfs.model.enums import Priority, Scope
 from cloudfs.model.errors import CloudStorageFull, NoNetwork
 from cloudfs.model.node import ROOT as ROOT_INODE
 from tests.control.desk import HEAD, CallFailed, Desk, open_desk, running
@@ -323,3 +323,29 @@ async def test_rows_of_what_is_about_to_go_are_left_out(desk: Desk, cloud: Memor
     shown = [[row["path"] for row in rows if "file.bin" in str(row["path"])] for rows in asked]
     assert shown[0] != []
     assert shown[-1] == []
+
+
+async def test_a_row_never_shows_one_version_with_the_content_of_another(
+    desk: Desk, cloud: MemoryCloud
+) -> None:
+    """Between the commit of a new version and the step in which it is shown, all is as before."""
+    inode = await desk.cache.resolve(b"folder/deep/file.bin")
+    await desk.transfers.hydrate(inode, Priority.ASKED)
+    await until(lambda: not desk.store.is_in_use(inode))
+    cloud.put(b"folder/deep/file.bin", b"shorter")
+    asked: list[list[dict[str, Any]]] = []
+    commit = desk.database.commit
+
+    async def looked_at(work: Any, *, durable: bool = False) -> Any:
+        result = await commit(work, durable=durable)
+        asked.append(await desk.call("Mount.state", paths=[HEAD + "folder/deep"], recursive=True))
+        return result
+
+    desk.database.commit = looked_at  # type: ignore[method-assign]
+    parent = desk.tree.node(inode).parent
+    assert parent is not None
+    await desk.listings.list_folder(parent)
+    shown = [(row["processed"], row["size"]) for rows in asked for row in rows if row["size"]]
+    assert shown[0] == (100_000, 100_000)
+    assert shown[-1] == (0, 7)
+    assert set(shown) == {shown[0], shown[-1]}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import trio
 
-from cloudfs.model.enums import Listing
+from cloudfs.model.enums import Listing, Priority
 from cloudfs.model.errors import AccessRefused, CloudfsError, NotFound, ServerError
 from cloudfs.model.node import ROOT, Place
 from tests.servers.memory_cloud import MemoryCloud
 
-from .conftest import OpenWorld, body
+from .conftest import OpenWorld, World, body
 
 
 def lists(cloud: MemoryCloud, path: bytes = b"") -> int:
@@ -212,3 +212,35 @@ async def test_folders_that_need_another_look_are_due(open_world: OpenWorld, clo
         cloud.put(b"a/one", body(10))
         await world.listings.list_folder(one)
         assert one not in world.listings.due()
+
+
+async def test_content_of_before_counts_no_more_once_the_new_version_shows(
+    open_world: OpenWorld, cloud: MemoryCloud
+) -> None:
+    """Whichever of many files somebody asks for at that moment: it would be told that it is here."""
+    names = [b"%d" % number for number in range(20)]
+    for name in names:
+        cloud.put(name, b"old content")
+    async with open_world() as world:
+        inodes = [(await world.node(name)).inode for name in names]
+        for inode in inodes:
+            await world.transfers.hydrate(inode, Priority.ASKED)
+        await until_unused(world, inodes)
+        for name in names:
+            cloud.put(name, b"new content")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.listings.list_folder, ROOT)
+            versions = {inode: world.tree.node(inode).version for inode in inodes}
+            while any(world.tree.node(inode).version == versions[inode] for inode in inodes):
+                await trio.sleep(0)
+                for inode in inodes:
+                    node = world.tree.node(inode)
+                    is_old = node.version == versions[inode]
+                    assert world.store.is_whole(inode, node.size) == is_old, inode
+
+
+async def until_unused(world: World, inodes: list[int]) -> None:
+    """Return once no download holds them in memory."""
+    with trio.fail_after(10):
+        while any(world.store.is_in_use(inode) for inode in inodes):
+            await trio.sleep(0.001)

@@ -60,6 +60,9 @@ async def test_a_file_that_the_cloud_has_in_another_version(
         await world.listings.list_folder(ROOT)
         await until(lambda: world.events.ends(inode))
         assert end(world, inode) == (State.FAILED, DownloadErrorType.UNKNOWN_ERROR)
+        await until(lambda: world.store.usage.used == 0)
+        with pytest.raises(NotFound):
+            world.tree.node(inode)  # nobody had it open
         cloud.chunk_latency_s = 0
         content = await world.open(b"a")
         assert content.inode != inode
