@@ -141,7 +141,7 @@ class CloudFileCache:
         """
         node = self._file(inode)
         if self._tree.is_pinned(inode):
-            raise TryAgain("the file is pinned, here or by a folder above")
+            raise TryAgain("the file is pinned, itself or by a folder above, which `cloudfs why` names")
         if node.is_unsent or node.is_modified or self._store.is_dirty(inode):
             raise TryAgain("the cloud does not have this content yet")
         if self._store.is_written(inode):
