@@ -176,7 +176,6 @@ WRONG: list[tuple[Fault, DownloadErrorType]] = [
     (AppendBody(b"more"), DownloadErrorType.UNKNOWN_ERROR),
     (LOGIN_PAGE, DownloadErrorType.UNKNOWN_ERROR),
     (Answer(403), DownloadErrorType.UNKNOWN_ERROR),
-    (Answer(503), DownloadErrorType.UNKNOWN_ERROR),
     (Answer(503, {"Retry-After": "60"}), DownloadErrorType.FREQUENT_USER_REQUESTS),
     (Answer(429, {"Retry-After": "60"}), DownloadErrorType.FREQUENT_USER_REQUESTS),
     (CutBody(0), DownloadErrorType.NETWORK_UNAVAILABLE),

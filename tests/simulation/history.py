@@ -227,14 +227,14 @@ def play(seed: int, history: Sequence[Act]) -> None:
 
     directory = Path(tempfile.mkdtemp(prefix="cloudfs-history-", dir=scratch(Path(tempfile.gettempdir()))))
     try:
-        with _no_bug_logged():
+        with no_bug_logged():
             run(seed, partial(main, directory))
     finally:
         shutil.rmtree(directory)
 
 
 @contextmanager
-def _no_bug_logged() -> Iterator[None]:
+def no_bug_logged() -> Iterator[None]:
     """What the edges of the program catch and log as a bug is one here too."""
     log, handler = logging.getLogger("cloudfs"), _Bugs(logging.ERROR)
     log.addHandler(handler)
