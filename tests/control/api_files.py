@@ -57,7 +57,8 @@ class KnownFiles:
         if self.floors[path] < self._puts[path][0]:
             self._contested.add(path)
         data = self._written[path] = self._add(path, size)
-        self.floors[path] = len(self.contents[path]) - 1
+        if path not in self._contested:
+            self.floors[path] = len(self.contents[path]) - 1
         return data
 
     def look(self) -> None:
