@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cloudfs.cli.failures import Exit, Failure, TargetFailure, exit_of_code
+from cloudfs.cli.failures import Exit, Failure, TargetFailure, exit_of_answer
 
 _METHOD_NOT_FOUND = -32601
 _ROWS = "Mount.rows"  # what goes before an answer that is too long for a line
@@ -32,7 +32,7 @@ class CallFailed(TargetFailure):
             text = f"{message.rstrip('.')} ({code})"
             reason = data.get("reason")
             text += f": {reason}" if reason else ""
-        super().__init__(text, exit_of_code(code, data.get("status")))
+        super().__init__(text, exit_of_answer(code, data))
         self.code = code
         self.data = data
         self.rows = rows

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
+from typing import Any
 
 from cloudfs.cli.output import printable
 from cloudfs.model.enums import DownloadErrorType, ErrorType
@@ -43,6 +44,7 @@ _EXIT_OF_CODE = {
     13900010: Exit.TEMPORARY,
 }
 _CLOUD_NOT_READY = 22400001
+_IPC_ERROR = 13600001
 _SERVICE_UNAVAILABLE = 503
 
 _PASSING_SYNC_ERRORS = {
@@ -54,9 +56,11 @@ _PASSING_SYNC_ERRORS = {
 _PASSING_DOWNLOAD_ERRORS = {DownloadErrorType.NETWORK_UNAVAILABLE, DownloadErrorType.FREQUENT_USER_REQUESTS}
 
 
-def exit_of_code(code: int, status: int | None) -> Exit:
-    """The exit code of an error answer; `status` is the HTTP status behind it, where there is one."""
-    if code == _CLOUD_NOT_READY and status == _SERVICE_UNAVAILABLE:
+def exit_of_answer(code: int, data: Mapping[str, Any]) -> Exit:
+    """The exit code of an error answer. data: its `data`, which tells the causes of one code apart."""
+    if code == _CLOUD_NOT_READY and data.get("status") == _SERVICE_UNAVAILABLE:
+        return Exit.TEMPORARY
+    if code == _IPC_ERROR and data.get("error") in {error.name for error in _PASSING_DOWNLOAD_ERRORS}:
         return Exit.TEMPORARY
     return _EXIT_OF_CODE.get(code, Exit.FAILED)
 

@@ -77,6 +77,8 @@ class Methods:
 
 def _error(method: AnyMethod, request: Request, error: CloudfsError, about: Mapping[str, object]) -> bytes:
     data = {**about, "reason": error.reason} | ({} if error.status is None else {"status": error.status})
+    if error.code == _IPC_ERROR:  # it stands for many causes
+        data["error"] = error.download_error.name
     message = method.messages.get(error.code) or ANY[error.code]
     return jsonrpc.encode_error(_id(request), error.code, message, data)
 

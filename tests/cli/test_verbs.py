@@ -135,6 +135,8 @@ def test_a_name_that_json_cannot_hold_hides_no_other(
         (22400001, {}, 1),
         (201, {}, 1),
         (13900025, {}, 1),
+        (13600001, {"error": "NETWORK_UNAVAILABLE"}, 5),
+        (13600001, {"error": "UNKNOWN_ERROR"}, 1),
     ],
 )
 def test_exit_codes_of_errors(

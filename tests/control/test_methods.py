@@ -241,6 +241,7 @@ async def test_a_folder_that_cannot_be_listed(desk: Desk, cloud: MemoryCloud) ->
         refused = await failure(desk, "CloudFileCache.start", uri=FILE)
     assert (refused.code, refused.message) == (13600001, "IPC error.")
     assert "no route" in refused.data["reason"]
+    assert refused.data["error"] == "NETWORK_UNAVAILABLE"
 
 
 async def test_a_bug_is_an_error_and_no_dead_connection(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
