@@ -44,8 +44,8 @@ def mount(proxy: FaultProxy, mounts: Mounts) -> Mount:
 
 @pytest.fixture
 def at_work(proxy: FaultProxy, mounts: Mounts) -> Mount:
-    """A mount that syncs while programs work."""
-    return mounts(proxy.url, sync={"debounce": "50ms", "interval": "1s"})
+    """A mount that syncs while programs work, among them git, which removes more in one go than the brake lets."""
+    return mounts(proxy.url, sync={"debounce": "50ms", "interval": "1s", "delete_brake": 10_000})
 
 
 def mount_of_eight(root: Path, url: str, mounts: Mounts, old: bytes) -> Mount:
