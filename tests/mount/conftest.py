@@ -44,7 +44,7 @@ def mount(proxy: FaultProxy, mounts: Mounts) -> Mount:
 
 @pytest.fixture
 def at_work(proxy: FaultProxy, mounts: Mounts) -> Mount:
-    """A mount that syncs while programs work, among them git, which removes more in one go than the brake lets."""
+    """A mount that syncs while programs work: git too, which removes more at once than the brake lets."""
     return mounts(proxy.url, sync={"debounce": "50ms", "interval": "1s", "delete_brake": 10_000})
 
 
