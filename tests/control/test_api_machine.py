@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.control.api_world import World
@@ -68,7 +68,7 @@ def play(seed: int, size: int, history: list[Step]) -> None:
         shutil.rmtree(directory)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 1000),
     size=st.sampled_from((ROOMY, TIGHT)),
