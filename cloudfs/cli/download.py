@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from cloudfs.cli.connection import CallFailed, Connection, lost
-from cloudfs.cli.failures import Exit, combined, exit_of_download_error
+from cloudfs.cli.failures import Exit, Failure, combined, exit_of_download_error
 from cloudfs.cli.mounts import Mount, find, is_media, reference_of, uri_of
 from cloudfs.cli.output import print_json, printable
 from cloudfs.cli.progress import Progress, open_progress
@@ -41,6 +41,8 @@ class _Transfer:
 
 
 def run(arguments: argparse.Namespace) -> Exit:
+    if arguments.keep_partial and arguments.action != "stop":
+        raise Failure("--keep-partial goes with `stop`: a start resumes whatever is kept", Exit.USAGE)
     with find(arguments.targets, arguments.socket) as mount:
         named = {uri_of(mount, target): target for target in reversed(arguments.targets)}
         transfers = [_Transfer(target, uri) for uri, target in reversed(named.items())]

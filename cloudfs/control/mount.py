@@ -64,6 +64,10 @@ class Umount(msgspec.Struct, forbid_unknown_fields=True):
     wait: bool = False
     force: bool = False
 
+    def __post_init__(self) -> None:
+        if self.wait and self.force:
+            raise ValueError("either wait or force")
+
 
 class Simulate(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """What the daemon is to meet from now on, in place of what it was to meet before; nothing ends that.

@@ -514,6 +514,7 @@ def test_download_stop_says_whether_to_keep(run: Run, daemon: FakeDaemon, mountp
     assert run("download", "stop", mountpoint / "a") == 0
     assert run("download", "stop", "--keep-partial", mountpoint / "a") == 0
     assert [params["needClean"] for _, params in daemon.asked()] == [True, False]
+    assert run("download", "start", "--keep-partial", mountpoint / "a") == 2
 
 
 def test_download_without_waiting_says_what_is_here(

@@ -129,6 +129,7 @@ async def test_params_come_first(desk: Desk, method: str, fault: str) -> None:
         ("Mount.events", {"since": -1}),
         ("Mount.confirm", {"scope": "all"}),
         ("Mount.restore", {"scope": "all"}),
+        ("Mount.umount", {"wait": True, "force": True}),
     ],
 )
 async def test_wrong_values(desk: Desk, method: str, params: dict[str, Any]) -> None:
