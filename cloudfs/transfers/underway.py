@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -10,6 +11,8 @@ from cloudfs.events import Topic
 from cloudfs.model.errors import CloudfsError, ContentNotFound, VersionChanged
 from cloudfs.transfers.transfer import Transfer, TransferState, TransferStatus
 from cloudfs.tree.changes import EntryChanged, TreeChange
+
+log = logging.getLogger(__name__)
 
 
 class Underway:
@@ -52,5 +55,9 @@ class Underway:
     async def _end(self, inode: int | None, cause: type[CloudfsError]) -> None:
         """Where all bytes are here already, what is left to do is done."""
         transfer = None if inode is None else self._transfers.get(inode)
-        if transfer is not None and not transfer.is_finishing:
+        if transfer is None or transfer.is_finishing:
+            return
+        try:
             await self._fail(transfer, cause("the cloud does not have this version of the file any more"))
+        except Exception:
+            log.exception("the download of inode %d could not be ended, by a bug", transfer.inode)

@@ -7,9 +7,13 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from cloudfs.model.enums import DownloadErrorType, Priority, State
-from cloudfs.model.errors import NetworkUnavailable, NotFound
+from cloudfs.events import Topic
+from cloudfs.model.enums import DownloadErrorType, EventClass, Priority, State
+from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotFound
 from cloudfs.model.node import ROOT
+from cloudfs.transfers.transfer import Transfer
+from cloudfs.transfers.underway import Underway
+from cloudfs.tree.changes import EntryChanged, TreeChange
 from tests.servers.memory_cloud import MemoryCloud
 from tests.transfers.conftest import MIB, OpenWorld, World, body
 
@@ -122,3 +126,27 @@ async def test_a_failed_download_of_an_unlinked_file_is_no_error_of_its_reader(
         await trio.sleep(1.1)  # the failure stands for a moment
         assert await world.read(content, 0, 100) == body(SIZE)[:100]
         await world.leave(content)
+
+
+async def test_a_bug_in_one_end_leaves_the_others_theirs(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[int] = []
+
+    async def fail(transfer: Transfer, error: CloudfsError) -> None:
+        await trio.lowlevel.checkpoint()
+        if transfer.inode == 1:
+            raise RuntimeError("a bug")
+        ended.append(transfer.inode)
+
+    news = Topic[TreeChange]()
+    underway = Underway(news, fail)
+    for inode in (1, 2):
+        source = EventClass.CLOUD_FILE_CACHE
+        underway.add(Transfer(inode, size=1, source=source, uri=None, priority=Priority.ASKED, order=inode))
+    await nursery.start(underway.run)
+    for inode in (1, 2):
+        news.publish(EntryChanged(ROOT, b"name", deleted=inode))
+    await until(lambda: ended)
+    assert ended == [2]
+    assert "the download of inode 1 could not be ended, by a bug" in caplog.text
