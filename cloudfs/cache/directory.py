@@ -36,9 +36,8 @@ def claim(directory: Path, mountpoint: Path | None = None) -> Iterator[None]:
     daemon is named); nothing in it has been touched then.
     """
     try:
-        _refuse_inside(directory, mountpoint)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         require_usable(directory, mountpoint)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(directory, 0o700)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

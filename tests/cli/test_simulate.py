@@ -10,15 +10,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon, Params, Refusal
+from tests.simulated import NOTHING
 
-NOTHING = {
-    "battery": None,
-    "network": None,
-    "quota_full": False,
-    "disk_full": False,
-    "server_error": None,
-    "until": None,
-}
 ALL = {
     "battery": 0,
     "network": "none",

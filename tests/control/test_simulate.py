@@ -10,15 +10,7 @@ import trio
 
 from tests.control.desk import APP, HEAD, ROOT, STRANGER, SYSTEM_APP, CallFailed, Desk
 from tests.servers.memory_cloud import MemoryCloud
-
-NOTHING = {
-    "battery": None,
-    "network": None,
-    "quota_full": False,
-    "disk_full": False,
-    "server_error": None,
-    "until": None,
-}
+from tests.simulated import NOTHING
 
 
 async def shown(desk: Desk) -> Any:

@@ -144,14 +144,18 @@ def test_another_version_before_the_first_byte_is_taken(
 def test_another_version_once_bytes_have_come_is_an_error(
     mount: Mount, client: Connection, apache: Apache, proxy: FaultProxy, is_synced: bool
 ) -> None:
+
+    def end_once_it_is_heard() -> dict[str, Any]:
+        if is_synced:
+            assert mount.sync() == "COMPLETED"
+        else:
+            proxy.faults.clear()
+            proxy.drop_connections()
+        return end_of(client)
+
     begun(mount, client, proxy)
     replace(apache.root / "1.txt", NEWER)
-    if is_synced:
-        assert mount.sync() == "COMPLETED"
-    else:
-        proxy.faults.clear()
-        proxy.drop_connections()
-    end = end_of(client)
+    end = end_once_it_is_heard()
     assert (end["state"], end["error"]) == (State.FAILED, DownloadErrorType.UNKNOWN_ERROR)
     proxy.faults.clear()
     wait_until(lambda: (mount.path / "1.txt").stat().st_size == len(NEWER), "the entry was asked for again")
@@ -162,12 +166,7 @@ def test_another_version_once_bytes_have_come_is_an_error(
     client.call("CloudFileCache.cleanCache", uri=FILE)
     begun(mount, client, proxy)
     (apache.root / "1.txt").unlink()
-    if is_synced:
-        assert mount.sync() == "COMPLETED"
-    else:
-        proxy.faults.clear()
-        proxy.drop_connections()
-    end = end_of(client)
+    end = end_once_it_is_heard()
     assert (end["state"], end["error"]) == (State.FAILED, DownloadErrorType.CONTENT_NOT_FOUND)
     assert os.path.exists(mount.path / "1.txt") is not is_synced, "names go by a listing alone"
 
