@@ -89,7 +89,7 @@ class Mount:
         self.tree = base.tree
 
         # The reference's classes.
-        syncing = self._syncing = Syncing(config, base, database, mount_id=mount_id)
+        syncing = self._syncing = Syncing(config, base, database)
         self._pins = Pins(base.tree, base.listings, base.transfers)
         self._syncs = {scope: self._new_sync(scope) for scope in Scope}
         self._drain = Drain(

@@ -25,12 +25,9 @@ _OTHERS_CONNECTIONS = 4  # that a sync leaves to programs
 
 
 class Syncing:
-    """The uploads and the engine of one mount, over its foundation. None of it has tasks of its own.
+    """The uploads and the engine of one mount, over its foundation. None of it has tasks of its own."""
 
-    mount_id: the same in every run of this mount, and no other's.
-    """
-
-    def __init__(self, config: MountConfig, base: Foundation, database: Database, *, mount_id: str) -> None:
+    def __init__(self, config: MountConfig, base: Foundation, database: Database) -> None:
         tree, store, cloud, timeout_s = base.tree, base.store, base.cloud, config.cloud.timeout
         settling = Settling(tree, store, cloud, timeout_s=timeout_s)
         self.uploads = Uploads(tree, store, cloud, base.transfers, settling, timeout_s=timeout_s)
@@ -49,7 +46,6 @@ class Syncing:
             brake=brake,
             parallel=max(1, config.cloud.max_connections - _OTHERS_CONNECTIONS),
             read_only=config.mount.read_only,
-            mount_id=mount_id,
             now_ms=lambda: time.time_ns() // 1_000_000,
         )
         self.engine = Engine(

@@ -26,6 +26,7 @@ from cloudfs.model.errors import (
     PreconditionFailed,
     TryAgain,
 )
+from cloudfs.model.marked_names import is_parked_name
 from cloudfs.model.node import Node, Place
 from cloudfs.sync.gate import Gate
 from cloudfs.sync.push_plan import Delete, MakeFolder, Move, Operation, Upload
@@ -146,7 +147,7 @@ class Operations:
 
     async def _move(self, operation: Move) -> bool:
         node = self._node(operation.inode)
-        is_parked = operation.target.name.startswith(TEMPORARY_PREFIX)
+        is_parked = is_parked_name(operation.target.name, node.inode)
         if node.cloud_place != operation.source or not (is_parked or _place(node) == operation.target):
             return False
         replaced = self._replaced(operation)

@@ -10,7 +10,8 @@ name free and its folder empty, as long as nobody else changes the cloud:
 - A folder moves only after the folders above it are where they belong, so none ever moves into itself.
 - Who takes a name waits until the entry that the cloud has there has left it. Where such waits go round in
   a circle (a swap, a folder and its child exchanged), one of them is parked beside its place under a
-  hidden name, which needs nothing; it goes on from there, in this round or, after a failure, a later one.
+  name that nobody has, which needs nothing; it goes on from there, in this round or, after a failure, a
+  later one.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from cloudfs.model.entry import TEMPORARY_PREFIX, Version
+from cloudfs.model.entry import Version
 from cloudfs.model.enums import Kind
+from cloudfs.model.marked_names import parked_name
 from cloudfs.model.node import ROOT, Place
 from cloudfs.sync.ordering import Waits
 
@@ -116,14 +118,14 @@ def plan_push(
     cloud_parents: Callable[[int], Place | None],
     confirmed: Collection[int],
     delete_brake: int,
-    mount_id: str = "",
+    token: str,
 ) -> PushPlan:
     """Plan one round over `changes` (INTERFACE section 8, "The delete brake").
 
     cloud_parents: where the cloud has a folder, for any that is not among the changes; None: nowhere.
     confirmed: removals (inodes) that somebody confirmed; they are not counted.
     delete_brake: more removals than this are held, all of them; what is replaced by a move is none.
-    mount_id: keeps the names of parked entries apart from those of other mounts of the same cloud.
+    token: hexadecimal digits of this plan alone, for the names of what it parks.
     """
     draft = _Draft(changes, cloud_parents)
     held = _held(draft.removals, confirmed, delete_brake)
@@ -137,7 +139,7 @@ def plan_push(
     parked = {task.inode for task in order.tasks if task.part is _Part.PARK}
     steps = tuple(
         Step(
-            _operation(draft, task, parked, mount_id),
+            _operation(draft, task, parked, token),
             tuple(sorted(numbers[other] for other in order.after[task])),
         )
         for task in order.tasks
@@ -148,7 +150,7 @@ def plan_push(
 class _Part(IntEnum):
     """What is done for an entry; in this order."""
 
-    PARK = 0  # leaves its name for a hidden one beside it
+    PARK = 0  # leaves its name for another beside it
     PLACE = 1  # made, moved or deleted
     CONTENT = 2  # sent
 
@@ -314,11 +316,11 @@ def _held(removals: Sequence[int], confirmed: Collection[int], delete_brake: int
     return unconfirmed if len(unconfirmed) > delete_brake else ()
 
 
-def _operation(draft: _Draft, task: _Task, parked: Collection[int], mount_id: str) -> Operation:
+def _operation(draft: _Draft, task: _Task, parked: Collection[int], token: str) -> Operation:
     change = draft.change(task.inode)
     source = change.cloud
     if source is not None and (task.inode in parked or task.part is _Part.PARK):
-        aside = _parking_place(source, mount_id, task.inode)
+        aside = Place(source.parent, parked_name(source.name, token, task.inode))
         if task.part is _Part.PARK:
             return Move(task.inode, source, aside)
         source = aside
@@ -330,8 +332,3 @@ def _operation(draft: _Draft, task: _Task, parked: Collection[int], mount_id: st
     if source is None:
         return MakeFolder(task.inode, change.place)
     return Move(task.inode, source, change.place, draft.replaced_by(task.inode))
-
-
-def _parking_place(place: Place, mount_id: str, inode: int) -> Place:
-    """Where an entry is parked: beside its place, under a name that no other mount and entry use."""
-    return Place(place.parent, TEMPORARY_PREFIX + f"moved-{mount_id}-{inode}".encode())

@@ -39,7 +39,6 @@ class Parts:
     """What every run works with.
 
     parallel: how many folders are listed, or files compared, at a time. now_ms: epoch milliseconds.
-    mount_id: keeps the hidden names of parked entries apart from those of other mounts of the same cloud.
     """
 
     tree: Tree
@@ -53,7 +52,6 @@ class Parts:
     brake: DeleteBrake
     parallel: int
     read_only: bool
-    mount_id: str
     now_ms: Callable[[], int]
 
 
@@ -212,7 +210,7 @@ class SyncPass:
             cloud_parents=self._cloud_place,
             confirmed=frozenset(held.confirmed),
             delete_brake=max(0, parts.brake.limit - self._deletes),
-            mount_id=parts.mount_id,
+            token=f"{parts.now_ms():x}",
         )
         await parts.brake.hold_here(self._scope, plan.held)
         return plan

@@ -19,7 +19,7 @@ from cloudfs.cache.content import Content
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud
 from cloudfs.database.intents import Intent
-from cloudfs.model.entry import TEMPORARY_PREFIX, RemoteEntry, RemotePath, Version
+from cloudfs.model.entry import RemoteEntry, RemotePath, Version
 from cloudfs.model.enums import Kind
 from cloudfs.model.errors import (
     CloudfsError,
@@ -30,6 +30,7 @@ from cloudfs.model.errors import (
     Unauthorized,
     VersionChanged,
 )
+from cloudfs.model.marked_names import is_parked_name
 from cloudfs.model.node import Node
 from cloudfs.transfers.digest import cloud_digest
 from cloudfs.transfers.nameless import let_go
@@ -179,7 +180,7 @@ class Settling:
 
     async def _has_moved(self, intent: Intent, node: Node, entry: RemoteEntry) -> bool:
         """Whether what is in the new place is the entry: its old place may have another one by now."""
-        if intent.place.name.startswith(TEMPORARY_PREFIX):
+        if is_parked_name(intent.place.name, intent.inode):
             return True  # nobody else uses that name
         if entry.file_id is not None and node.file_id is not None:
             return entry.file_id == node.file_id

@@ -96,7 +96,7 @@ def compare(
             remaining.setdefault(seen.name, seen)
     for node, name in _in_cloud(known):
         entry = remaining.pop(name, None)
-        # Parked under a name that listings hide, being sent, or not described: it stays as last seen.
+        # Under a name that listings hide, being sent, or not described: it stays as last seen.
         is_hidden = name.startswith(TEMPORARY_PREFIX) or name in listing.unshown or name in passed.names
         if is_hidden or node.inode in passed.inodes:
             comparison.is_complete = False

@@ -147,7 +147,8 @@ class Succession:
 
         What was moved out of it unchanged is taken to lie in the cloud as it does here: the next listing
         there does not show it, and so it goes like all that the cloud lost. Where that place is another's in
-        the cloud, it is taken to be parked: whoever moves it on finds it lost. but: what goes anyway.
+        the cloud, it is taken to lie under a name that no listing shows: whoever moves it on finds it lost.
+        but: what goes anyway.
         """
         for known in self._places.homes_below(folder.inode):
             below = self._changes.load(known.inode)  # one kept before may have taken it over
@@ -164,8 +165,8 @@ class Succession:
             return
         place = Place(node.parent or ROOT, node.name)
         is_free = self._places.at_home(place) is None
-        parked = Place(ROOT, TEMPORARY_PREFIX + b"lost-%d" % node.inode)
-        self._changes.write(replace(node, home=None if is_free else parked))
+        unseen = Place(ROOT, TEMPORARY_PREFIX + b"lost-%d" % node.inode)
+        self._changes.write(replace(node, home=None if is_free else unseen))
         self._changed.append(node.inode)
 
     def unlink(self, inode: int) -> None:

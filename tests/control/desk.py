@@ -110,7 +110,7 @@ class Desk:
         self.tree, self.store, self.editor = self.base.tree, self.base.store, self.base.editor
         self.listings, self.transfers = self.base.listings, self.base.transfers
         self.readiness = self.base.readiness
-        syncing = Syncing(self.config, self.base, self.database, mount_id="desk")
+        syncing = Syncing(self.config, self.base, self.database)
         self.engine, self.uploads = syncing.engine, syncing.uploads
         self.pins = Pins(self.tree, self.listings, self.transfers)
         self.cache = CloudFileCache(

@@ -173,7 +173,6 @@ class Machine:
             brake=brake,
             parallel=4,
             read_only=False,
-            mount_id="here",
             now_ms=self.clock.now_ms,
         )
         restoring = Restoring(tree, store, self.editor, encounter, brake)

@@ -24,6 +24,23 @@ def test_nothing_is_lost_whatever_happens(part: int) -> None:
 
 # Each with the seed of its weather, as it was shortened when it failed.
 FAILED_ONCE: dict[str, tuple[int, list[Act]]] = {
+    "a folder that the cloud renamed around what was parked in it": (
+        708202,
+        [
+            ("remote", "mkdir", 171, 88, 0),
+            ("remote", "put", 67, 45, 0),
+            ("remote", "put", 47, 83, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("crash", "kill", 137, 141, 0.1),
+            ("local", "write", 50, 19, 0.1),
+            ("local", "unlink", 32, 153, 0),
+            ("local", "exchange", 143, 139, 0.0),
+            ("fault", "move", 8, 15, 0.0),
+            ("sync", "begin", 13, 103, 0.02),
+            ("fault", "list_folder", 153, 201, 1),
+            ("remote", "rename", 124, 176, 0.0),
+        ],
+    ),
     "a swap of what the cloud moves into each other, one of the two parked": (
         5837,
         [

@@ -91,7 +91,6 @@ class Syncing:
             brake=brake,
             parallel=4,
             read_only=read_only,
-            mount_id="m1",
             now_ms=lambda: self.now_ms,
         )
         self.engine = Engine(

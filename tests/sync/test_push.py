@@ -694,8 +694,7 @@ async def test_a_parked_file_that_the_cloud_lost_is_gone(tmp_path: Path) -> None
             it.cloud.put(name, b"content of " + name)
         await it.sync()
         await it.tree.exchange(ROOT, b"a", ROOT, b"b")
-        hidden = await _stop_half_way(it)
-        it.cloud.remove(hidden)
+        it.cloud.remove(await _stop_half_way(it))
         assert await it.sync() == DONE
         assert len(it.cloud.paths()) == 1
         assert it.names() == list(it.cloud.paths())
@@ -721,7 +720,7 @@ async def _stop_half_way(it: Syncing) -> bytes:
     move = it.cloud.move
 
     async def stop(source: bytes, target: bytes, **options: object) -> None:
-        if b".cloudfs-" not in target:
+        if b" (moving " not in target:
             raise Locked("423")
         await move(source, target, **options)  # type: ignore[arg-type]
 
@@ -729,5 +728,5 @@ async def _stop_half_way(it: Syncing) -> bytes:
     assert await it.sync() == failed()
     it.cloud.move = move  # type: ignore[method-assign]
     await it.tree.clear_waits(Scope.FILES)
-    (hidden,) = [path for path in it.cloud.paths() if b".cloudfs-" in path]
-    return hidden
+    (parked,) = [path for path in it.cloud.paths() if b" (moving " in path]
+    return parked

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudfs.model.entry import TEMPORARY_PREFIX, Version
+from cloudfs.model.entry import Version
 from cloudfs.model.enums import Kind
+from cloudfs.model.marked_names import is_parked_name
 from cloudfs.model.node import ROOT, Place
 from cloudfs.sync.push_plan import Change, Delete, MakeFolder, Move, Operation, PushPlan, Upload, plan_push
 from tests.sync.two_trees import Entry, Local, Remote
@@ -47,7 +48,7 @@ def plan(
     cloud_parents: Callable[[int], Place | None] = lambda _: None,
 ) -> PushPlan:
     return plan_push(
-        changes, cloud_parents=cloud_parents, confirmed=confirmed, delete_brake=brake, mount_id="m"
+        changes, cloud_parents=cloud_parents, confirmed=confirmed, delete_brake=brake, token="1a"
     )
 
 
@@ -113,7 +114,7 @@ def test_a_new_entry_of_the_other_kind_waits_until_the_removed_one_is_gone(kind:
 
 def test_a_swap_parks_one_of_the_two() -> None:
     made = plan(file(10, at(b"b"), at(b"a")), file(11, at(b"a"), at(b"b")))
-    parked = at(b".cloudfs-moved-m-10"), at(b".cloudfs-moved-m-11")
+    parked = at(b"a (moving 1a-10)"), at(b"b (moving 1a-11)")
     first, second, third = operations(made)
     assert isinstance(first, Move)
     assert first.target in parked
@@ -136,7 +137,7 @@ def test_an_exchanged_pair_of_nested_folders() -> None:
 
 def test_an_exchanged_pair_of_nested_folders_of_one_name() -> None:
     made = plan(folder(10, at(b"x", 11), at(b"x")), folder(11, at(b"x"), at(b"x", 10)))
-    parked = at(b".cloudfs-moved-m-10")
+    parked = at(b"x (moving 1a-10)")
     assert operations(made) == [
         Move(10, at(b"x"), parked),
         Move(11, at(b"x", 10), at(b"x")),
@@ -155,7 +156,7 @@ def test_a_folder_moved_into_a_new_one_that_lies_in_what_was_below_it() -> None:
 
 
 def test_what_was_parked_goes_on_from_there() -> None:
-    parked = at(b".cloudfs-moved-m-10")
+    parked = at(b"a (moving 1a-10)")
     assert operations(plan(file(10, at(b"b"), parked))) == [Move(10, parked, at(b"b"))]
 
 
@@ -182,8 +183,8 @@ def test_a_move_out_of_a_folder_into_one_that_takes_its_name() -> None:
         folder(12, at(b"e", 11), at(b"e", 10)),
     )
     assert len(made.steps) == 4
-    assert made.steps[0].operation == Move(10, at(b"d"), at(b".cloudfs-moved-m-10"))
-    assert Delete(10, Kind.FOLDER, at(b".cloudfs-moved-m-10"), Version(None, None, 0)) in operations(made)
+    assert made.steps[0].operation == Move(10, at(b"d"), at(b"d (moving 1a-10)"))
+    assert Delete(10, Kind.FOLDER, at(b"d (moving 1a-10)"), Version(None, None, 0)) in operations(made)
 
 
 def test_independent_changes_wait_for_nothing() -> None:
@@ -379,7 +380,7 @@ def test_no_order_is_refused_and_every_plan_comes_to_an_end(
     assert local.remote.bytes_sent - sent == dirty
     assert local.is_pushed()
     assert local.plan() == PushPlan((), (), ())
-    assert not any(place.name.startswith(TEMPORARY_PREFIX) for place in local.remote.at)
+    assert not any(is_parked_name(place.name, inode) for place, inode in local.remote.at.items())
 
 
 @settings(max_examples=200, deadline=None)
@@ -427,4 +428,4 @@ def test_every_change_is_sent_held_blocked_or_not_ready(
 
 
 def _parks(operation: Operation) -> bool:
-    return isinstance(operation, Move) and operation.target.name.startswith(TEMPORARY_PREFIX)
+    return isinstance(operation, Move) and is_parked_name(operation.target.name, operation.inode)

@@ -230,7 +230,7 @@ class Local:
 
     def plan(self, *, brake: int = 1000, confirmed: Collection[int] = ()) -> PushPlan:
         return plan_push(
-            self.changes(), cloud_parents=self.home.get, confirmed=confirmed, delete_brake=brake, mount_id="m"
+            self.changes(), cloud_parents=self.home.get, confirmed=confirmed, delete_brake=brake, token="1a"
         )
 
     def carry_out(self, operation: Operation) -> None:

@@ -35,7 +35,7 @@ async def _asked(world: World, target: bytes) -> tuple[Settling, int]:
 
 
 @pytest.mark.parametrize("cloud", [MemoryCloud, NoIds])
-@pytest.mark.parametrize("target", [b"b", b".cloudfs-moved-m-2"])
+@pytest.mark.parametrize("target", [b"b", b"a (moving 1a-2)"])
 @pytest.mark.parametrize("is_taken", [False, True])
 async def test_a_move_that_came_through_is_found(
     tmp_path: Path, cloud: type[MemoryCloud], target: bytes, is_taken: bool
