@@ -62,6 +62,12 @@ class Joining(Generic[T]):
             raise copy.copy(job.error) from job.error
         return job.result  # type: ignore[return-value]  # done without an error
 
+    async def renew(self, inode: int) -> T:
+        """The result of work that begins from now on: what is under way may miss what just happened."""
+        if (job := self._jobs.get(inode)) is not None:
+            await job.done.wait()
+        return await self.join(inode)
+
     async def _do(self, job: _Job[T]) -> None:
         try:
             job.result = await self._work(job.inode)

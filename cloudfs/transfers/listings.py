@@ -68,12 +68,12 @@ class Listings:
             task_status.started()
 
     async def list_folder(self, inode: int) -> Observation:
-        """List a folder now, or join the listing under way.
+        """List a folder by a request that is sent from now on: what the cloud has at this moment is in it.
 
         Raises NotFound, NotAFolder, or what kept the cloud from answering, after retries; the tree is as
         before then. NotFound removes nothing: the parent is listed, once, to hear what became of the name.
         """
-        return await self._lists.join(inode)
+        return await self._lists.renew(inode)
 
     async def ensure(self, inode: int) -> None:
         """Return once the folder has been listed whole at some time; at once where it was.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
+from cloudfs.model.entry import FolderListing
 from cloudfs.model.enums import Listing, Priority
 from cloudfs.model.errors import AccessRefused, CloudfsError, NotFound, ServerError
 from cloudfs.model.node import ROOT, Place
@@ -39,6 +41,33 @@ async def test_a_listing_survives_its_caller(open_world: OpenWorld, cloud: Memor
         cloud.gate.set()
         await world.listings.ensure(ROOT)
         assert lists(cloud) == 1
+
+
+async def test_a_listing_under_way_is_not_taken_for_one_from_now_on(
+    open_world: OpenWorld, cloud: MemoryCloud
+) -> None:
+    """Its answer was made before the file was: a sync that joined it would end without having heard of it."""
+    list_folder, is_answered, may_arrive = cloud.list_folder, trio.Event(), trio.Event()
+
+    async def slowly(path: bytes) -> FolderListing:
+        listing = await list_folder(path)
+        is_answered.set()
+        await may_arrive.wait()
+        return listing
+
+    cloud.list_folder = slowly  # type: ignore[method-assign]
+    async with open_world() as world, trio.open_nursery() as nursery:
+        nursery.start_soon(world.listings.ensure, ROOT)
+        await is_answered.wait()
+        cloud.put(b"a", body(10))
+        for _ in range(3):
+            nursery.start_soon(world.listings.list_folder, ROOT)
+        await trio.testing.wait_all_tasks_blocked()
+        may_arrive.set()
+        with trio.fail_after(5):
+            while world.tree.child(ROOT, b"a") is None:
+                await trio.sleep(0.01)
+        assert lists(cloud) == 2
 
 
 async def test_everybody_hears_of_the_failure(open_world: OpenWorld, cloud: MemoryCloud) -> None:
