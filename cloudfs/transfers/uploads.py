@@ -47,12 +47,17 @@ _ABORTS = 4  # uploads of one try that writes may cut short; the last one's snap
 _REFUSALS = (AccessRefused, CloudStorageFull, Locked, NameRefused, NotFound, TooManyRequests)
 
 
+class _NotBegun(TryAgain):
+    """Before the first byte went out, nothing was to be begun any more."""
+
+
 @dataclass(slots=True)
 class _Sending:
     """One upload. size and processed in bytes; has_slot: it does not only wait."""
 
     inode: int
     size: int
+    may_begin: Callable[[], bool]
     processed: int = 0
     has_slot: bool = False
     began: float = field(default_factory=trio.current_time)
@@ -115,7 +120,8 @@ class Uploads:
         Returns whether the cloud has it; False where it is no longer as that says, is being written, or
         is being sent by somebody else: it is left to the next round. Tried again while that is worth it;
         an answer that was lost is settled before. What the cache lacks of it is fetched first.
-        may_begin: asked when its turn has come, before each try; False leaves it to a later round.
+        may_begin: asked when its turn has come, before each try, and before its first byte goes out; False
+        leaves it to a later round.
 
         Raises PreconditionFailed where the cloud has something else, NotFound where the folder is not
         there, the cause why what lacks can't be fetched, and all that `Cloud.write` does. Cancelled, the
@@ -123,7 +129,7 @@ class Uploads:
         """
         if self._settling.is_asked(inode):
             return False
-        self._sendings[inode] = sending = _Sending(inode, self._tree.node(inode).size)
+        self._sendings[inode] = sending = _Sending(inode, self._tree.node(inode).size, may_begin)
         # Beside the requests others commit, or wait for each other's confirmations.
         self._slots.total_tokens = 4 * max(1, self._cloud.max_connections)
         try:
@@ -159,6 +165,9 @@ class Uploads:
                     return await self._send(sending, content, place, base)
                 except ChangedMeanwhile:
                     await self._settling.refused(sending.inode)  # its body never came whole
+                except _NotBegun:
+                    await self._settling.refused(sending.inode)
+                    return False
         except TryAgain:
             log.debug("inode %d is being written to", sending.inode)
         finally:
@@ -233,7 +242,10 @@ class Uploads:
 
 
 class _Counted:
-    """A body that tells how far it is. No generator: one given up half-way would have to be closed."""
+    """A body that tells how far it is, and does not begin once nothing is to be begun any more.
+
+    No generator: one given up half-way would have to be closed.
+    """
 
     def __init__(self, chunks: AsyncIterator[bytes], sending: _Sending) -> None:
         self._chunks = chunks
@@ -243,6 +255,8 @@ class _Counted:
         return self
 
     async def __anext__(self) -> bytes:
+        if not self._sending.processed and not self._sending.may_begin():
+            raise _NotBegun("it is left for later")
         chunk = await anext(self._chunks)
         self._sending.processed += len(chunk)
         return chunk

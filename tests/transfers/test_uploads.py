@@ -165,6 +165,36 @@ async def test_a_write_in_the_middle_of_a_live_upload_ends_it_before_it_is_whole
         assert not it.tree.node(inode).is_changed
 
 
+async def test_what_has_not_begun_when_nothing_may_begin_any_more_is_left(tmp_path: Path) -> None:
+    """It may have waited for a connection since its turn came; what has begun goes on to its end."""
+    async with sending(tmp_path) as it:
+        sent, waiting = await it.save(b"sent", body(MIB)), await it.save(b"waiting", body(MIB))
+        may_begin = True
+        done: dict[int, bool] = {}
+
+        async def upload(inode: int) -> None:
+            node = it.tree.node(inode)
+            done[inode] = await it.uploads.upload(
+                inode, Place(ROOT, node.name), node.version, may_begin=lambda: may_begin
+            )
+
+        it.cloud.chunk_latency_s = 0.01
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upload, sent)
+            while not it.cloud.bytes_taken:
+                await trio.sleep(0.001)
+            it.cloud.gate = trio.Event()
+            nursery.start_soon(upload, waiting)
+            while it.writes < 2:
+                await trio.sleep(0.001)
+            may_begin = False
+            it.cloud.gate.set()
+        assert done == {sent: True, waiting: False}
+        assert it.cloud.paths() == {b"sent": body(MIB)}
+        assert it.tree.node(waiting).is_unsent
+        assert it.tree.intents() == []
+
+
 async def test_a_hiccup_is_tried_again_and_a_full_cloud_is_not(tmp_path: Path) -> None:
     async with sending(tmp_path) as it:
         inode = await it.save(b"a", b"x")
