@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import trio
 
-from cloudfs.model.enums import Kind, Scope
+from cloudfs.model.enums import Kind, Listing, Scope
 from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotFound, Unauthorized
 from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.sync.encounter import Met
@@ -77,8 +77,24 @@ class Walk:
             self._open -= 1
             if self.ended_by is not None:
                 round_scope.cancel()
-            elif not self._open:
+                continue
+            if not self._open:
+                self._add_missed()
+            if not self._open:
                 self._send.close()
+
+    def _add_missed(self) -> None:
+        """Folders that came up in a listing beside this walk, as of a lookup: none of its own tells of them."""
+        for inode in self._listings.due():
+            try:
+                node = self._tree.node(inode)
+            except NotFound:
+                continue  # taken away meanwhile
+            place = node.cloud_place
+            is_below = place is not None and place.parent in self.listed
+            is_new = self._by_tags or node.listing is Listing.NEVER
+            if is_new and is_below and self._covers(node):
+                self._add(inode)
 
     async def _visit(self, folder: int) -> None:
         try:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+import trio
+import trio.testing
+
 from cloudfs.model.enums import Scope
 from cloudfs.model.errors import AccessRefused, NotFound
 from cloudfs.model.node import ROOT
@@ -81,6 +85,24 @@ async def test_what_a_lookup_listed_is_still_descended_into(tmp_path: Path) -> N
         await it.world.listings.list_folder(ROOT)
         await it.world.listings.list_folder(it.inode(b"a"))
         assert await it.sync() == DONE
+        assert it.names(b"a/b") == [b"new", b"one"]
+
+
+@pytest.mark.parametrize("folder_tags", [False, True])
+async def test_what_a_lookup_is_listing_is_descended_into_too(tmp_path: Path, folder_tags: bool) -> None:
+    """The lookup's listing is the first to show the new folder; the walk's own, which follows, is not."""
+    async with syncing(tmp_path, MemoryCloud(folder_tags=folder_tags)) as it, trio.open_nursery() as nursery:
+        await _tagged(it)
+        it.cloud.put(b"new/below/file", b"new")
+        it.cloud.put(b"a/b/new", b"new")
+        it.cloud.latency_s = 0.02
+        for folder in (ROOT, it.inode(b"a")):
+            nursery.start_soon(it.world.listings.list_folder, folder)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await it.sync() == DONE
+        listed = _lists(it)
+        assert listed.count(b"") == 2
+        assert {b"a/b", b"new", b"new/below"} <= set(listed)
         assert it.names(b"a/b") == [b"new", b"one"]
 
 
