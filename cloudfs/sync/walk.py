@@ -84,16 +84,15 @@ class Walk:
                 self._send.close()
 
     def _add_missed(self) -> None:
-        """Folders that came up in a listing beside this walk, as of a lookup: none of its own tells of them."""
+        """Folders that came up in a listing beside this walk, as of a lookup; none of its own tells so."""
         for inode in self._listings.due():
             try:
                 node = self._tree.node(inode)
             except NotFound:
                 continue  # taken away meanwhile
             place = node.cloud_place
-            is_below = place is not None and place.parent in self.listed
-            is_new = self._by_tags or node.listing is Listing.NEVER
-            if is_new and is_below and self._covers(node):
+            is_new = node.listing is Listing.NEVER and place is not None and place.parent in self.listed
+            if (is_new or self._by_tags) and self._covers(node):
                 self._add(inode)
 
     async def _visit(self, folder: int) -> None:
