@@ -17,7 +17,7 @@ import trio
 from cloudfs.cache.store import Store
 from cloudfs.clouds.base import Cloud
 from cloudfs.model.entry import FolderListing, RemoteEntry, RemotePath
-from cloudfs.model.enums import Listing
+from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.errors import CloudfsError, NotFound, TryAgain
 from cloudfs.model.node import ROOT, Node
 from cloudfs.transfers.joining import Joining
@@ -146,9 +146,13 @@ class Listings:
 
         False where that can't be, and both stay (see Tree.adopt_move). NotFound where one of the two is gone.
         """
+        stamp, seen = self._tree.stamp(), self._tree.node(new)
         if await self._tree.adopt_move(old, new, self._store.is_in_use) is None:
             return False
         await self._discard([new])
+        if seen.kind is Kind.FILE and seen.version is not None and self._tree.node(old).is_moved:
+            # It stays where it lies here, and its content may have changed before the cloud moved it.
+            await self._take_in(old, RemoteEntry(seen.name, seen.kind, seen.version, seen.file_id), stamp)
         return True
 
     async def remove(self, inodes: Sequence[int]) -> None:
@@ -189,8 +193,12 @@ class Listings:
         self._due.update(observation.met)
 
     async def _refresh(self, inode: int) -> Node:
-        before = self._tree.node(inode)
         stamp, entry = await self._ask_for_one(inode)
+        return await self._take_in(inode, entry, stamp)
+
+    async def _take_in(self, inode: int, entry: RemoteEntry, stamp: int) -> Node:
+        """What the cloud says of one file; what its name shows by then. NotFound as of Tree.observe_one."""
+        before = self._tree.node(inode)
         node = await self._tree.observe_one(
             inode, entry, self._store.is_in_use, self._store.is_written, stamp=stamp
         )

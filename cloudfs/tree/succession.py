@@ -60,6 +60,8 @@ class Succession:
         if home is None and (intent := self._intents.load(node.inode)) is not None:
             self.vacate(intent.place, node.inode)
             home = intent.place
+        elif home is not None and not self._has_folder(home):
+            home = None  # with the folder the cloud lost what was in it
         self._changes.write(
             replace(
                 node,
@@ -73,6 +75,11 @@ class Succession:
         if home is None:
             self._loose.append(node.inode)
         return home
+
+    def _has_folder(self, place: Place) -> bool:
+        """Whether the cloud has the folder of a place."""
+        folder = self._changes.load(place.parent)
+        return folder is not None and not folder.is_unsent
 
     def settle(self, place: Place | None) -> None:
         """Let who stands in a place here take over the tombstone of that place, if it may."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from cloudfs.model.entry import RemotePath
-from cloudfs.model.enums import SyncState
+from cloudfs.model.enums import Scope, SyncState
 from cloudfs.sync.engine import SyncOutcome
 from tests.simulation.device import Device
 from tests.simulation.inline import Clock, run
@@ -48,13 +48,15 @@ Act = tuple[str, str, int, int, float]
 
 def make_history(seed: int, length: int) -> list[Act]:
     """Acts that follow from a seed. Every fourth history is the user's alone, every eighth the device's; in
-    every third syncs run nearly all the time."""
+    every third syncs run nearly all the time; in some a few deletes wait for somebody's word."""
     chance = random.Random(seed)
     actors = ["local"] * 5 + ["remote"] * 3 + ["sync"] * 3 + ["fault"] * 2 + ["crash"]
     if seed % 4 == 0:
         actors = [actor for actor in actors if actor != "remote"]
     elif seed % 8 == 1:
         actors = [actor for actor in actors if actor != "local"]
+    if _has_brake(seed):
+        actors += ["brake", "brake"]
     history: list[Act] = []
     for _ in range(4 if seed % 4 else 0):
         history.append(("remote", "put" if chance.random() < 0.7 else "mkdir", *_numbers(chance), 0))
@@ -80,9 +82,16 @@ def _act(chance: random.Random, actor: str) -> Act:
             verb = chance.choice(("begin", "begin", "finish", "stop"))
         case "fault":
             verb = chance.choice((*METHODS, *CHANGING))
+        case "brake":
+            verb = chance.choice(("confirm", "restore"))
         case _:
             verb = "kill"
     return (actor, verb, *_numbers(chance), pause)
+
+
+def _has_brake(seed: int) -> bool:
+    """Whether more than one delete in a sync is held; in the other histories none are."""
+    return seed % 13 == 5
 
 
 def _numbers(chance: random.Random) -> tuple[int, int]:
@@ -98,6 +107,7 @@ class _Play:
         self._clock = Clock()
         self._directory = directory
         self._starts = 0
+        self._delete_brake = 1 if _has_brake(seed) else 1000
         self._nursery = nursery
         self._device = Device(self._cloud, self._ledger)
 
@@ -111,7 +121,7 @@ class _Play:
 
     async def _start(self, directory: Path, image: bytes | None) -> Machine:
         directory.mkdir(exist_ok=True)
-        machine = Machine(self._cloud, directory, self._clock, image)
+        machine = Machine(self._cloud, directory, self._clock, image, delete_brake=self._delete_brake)
         await self._nursery.start(machine.run)
         return machine
 
@@ -128,6 +138,8 @@ class _Play:
                 self._cloud.drop(verb, one)
             case "crash":
                 await self._crash()
+            case "brake":
+                await self._word(verb)
             case _:
                 method = actor.removeprefix("race before ")
                 self._cloud.race(method, partial(self._device.act, verb, one, other))
@@ -141,6 +153,11 @@ class _Play:
                 self._machine.stop_sync()
             case _:
                 await self._machine.sync()
+
+    async def _word(self, verb: str) -> None:
+        """Somebody says what is to become of the deletes that are held."""
+        engine = self._machine.engine
+        await (engine.confirm(Scope.FILES) if verb == "confirm" else engine.restore(Scope.FILES))
 
     async def _crash(self) -> None:
         directory = self._next_directory()
@@ -161,16 +178,21 @@ class _Play:
         await self._machine.sync()
         local = self._local() if only == "local" else None
         remote = self._cloud.paths() if only == "remote" else None
-        for _ in range(FINAL_SYNCS):
-            outcome = await self._machine.sync()
-            if self._is_done(outcome):
-                break
-        else:
-            raise AssertionError(f"no end of it: {outcome}")
+        await self._settle()
+        await self._settle()  # what the last word let go may bring news that the next sync hears
         await self._look_back()
         assert local in (None, self._local())
         assert remote in (None, self._cloud.paths())
         await self._machine.end()
+
+    async def _settle(self) -> None:
+        """Sync, with somebody who confirms what is held, until one sync does all."""
+        for _ in range(FINAL_SYNCS):
+            await self._word("confirm")
+            outcome = await self._machine.sync()
+            if self._is_done(outcome):
+                return
+        raise AssertionError(f"no end of it: {outcome}")
 
     def _is_done(self, outcome: SyncOutcome | None) -> bool:
         """Whether all is in the cloud but for what is torn, which can't be."""
@@ -214,7 +236,7 @@ class _Play:
 
 def play(seed: int, history: Sequence[Act]) -> None:
     """Play a history to its end. Raises AssertionError for what must not be, or the bug that was met."""
-    actors = {act[0] for act in history if act[0] not in ("sync", "fault", "crash")}
+    actors = {act[0] for act in history if act[0] not in ("sync", "fault", "crash", "brake")}
     only = actors.pop() if len(actors) == 1 else None
 
     async def main(directory: Path) -> None:

@@ -64,9 +64,15 @@ class _NoEvents(EventLog):
 
 
 class Machine:
-    """A mount of `cloud` over a cache directory; image: the database that an earlier one left."""
+    """A mount of `cloud` over a cache directory; image: the database that an earlier one left.
 
-    def __init__(self, cloud: MemoryCloud, directory: Path, clock: Clock, image: bytes | None) -> None:
+    delete_brake: more deletes than this in one sync are held.
+    """
+
+    def __init__(
+        self, cloud: MemoryCloud, directory: Path, clock: Clock, image: bytes | None, *, delete_brake: int
+    ) -> None:
+        self._delete_brake = delete_brake
         self.cloud = cloud
         self.directory = directory
         self.clock = clock
@@ -160,7 +166,7 @@ class Machine:
             timeout_s=TIMEOUT_S,
             now=lambda: datetime.fromtimestamp(self.clock.now_ns() / 1e9, UTC),
         )
-        brake = DeleteBrake(settings, 1000)
+        brake = DeleteBrake(settings, self._delete_brake)
         parts = Parts(
             tree=tree,
             listings=self.listings,

@@ -26,6 +26,7 @@ class Programs:
         self._cloud = cloud
         self._ledger = ledger
         self._bytes: dict[int, bytes] = {}
+        self._told: dict[int, bytes] = {}  # by inode: what was last said to be safe
         self._open: list[int] = []  # numbers of handles that write, the oldest first
 
     async def act(self, verb: str, one: int, other: int) -> None:
@@ -263,10 +264,16 @@ class Programs:
             await self._release(number)
 
     def _keep(self, number: int) -> None:
-        """What the user was told is safe; not what has no name any more."""
+        """What the user was told is safe; not what has no name any more.
+
+        What was told before is not owed anew: another device may have had it since, and removed it.
+        """
         content = self.machine.handles.file(number).content
-        if self.machine.tree.node(content.inode).parent is not None and content.is_dirty:
-            self._ledger.keep(self._bytes[content.inode], f"flushed as inode {content.inode}")
+        inode, now = content.inode, self._bytes.get(content.inode)
+        is_news = now is not None and self._told.get(inode) != now
+        if is_news and self.machine.tree.node(inode).parent is not None and content.is_dirty:
+            self._ledger.keep(self._bytes[inode], f"flushed as inode {inode}")
+            self._told[inode] = self._bytes[inode]
 
     def _now(self, number: int) -> bytes:
         """The bytes that a handle sees."""

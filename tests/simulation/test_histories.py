@@ -24,6 +24,34 @@ def test_nothing_is_lost_whatever_happens(part: int) -> None:
 
 # Each with the seed of its weather, as it was shortened when it failed.
 FAILED_ONCE: dict[str, tuple[int, list[Act]]] = {
+    "a file that could not be restored, removed here from the folder that was": (
+        71518,
+        [
+            ("remote", "mkdir", 39, 104, 0),
+            ("remote", "put", 167, 182, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("remote", "remove", 124, 125, 0.0),
+            ("sync", "finish", 139, 104, 0),
+            ("brake", "restore", 145, 203, 0.0),
+            ("local", "rmtree", 49, 188, 0),
+        ],
+    ),
+    "a file edited in the cloud and moved there before it was known to be the one that was moved here": (
+        2254,
+        [
+            ("remote", "put", 205, 204, 0),
+            ("remote", "put", 10, 158, 0),
+            ("remote", "mkdir", 48, 69, 0),
+            ("remote", "mkdir", 29, 143, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("remote", "remove", 190, 13, 0),
+            ("sync", "begin", 133, 19, 0),
+            ("remote", "rename", 89, 35, 0),
+            ("sync", "stop", 87, 208, 1),
+            ("local", "rename", 171, 172, 0),
+            ("local", "begin", 98, 135, 0.0),
+        ],
+    ),
     "a folder that the cloud renamed around what was parked in it": (
         708202,
         [

@@ -291,6 +291,23 @@ async def test_a_detached_folder_loses_what_the_cloud_had_in_it(opening: Opening
         assert [node.inode for node in seen.vanished] == [clean], "as the next listing says"
 
 
+async def test_what_is_removed_from_a_detached_folder_leaves_nothing_to_send(opening: Opening) -> None:
+    """What could not be restored with it is shown on; with the folder the cloud lost that too."""
+    async with opening() as world:
+        d = await world.sent_folder(ROOT, b"d")
+        f, moved = [await world.sent_file(d, name) for name in (b"f", b"m")]
+        await world.tree.detach(d)
+        assert not world.tree.node(f).is_unsent
+        await world.tree.unlink(d, b"f")
+        assert world.changes() == {d}
+        assert world.freed == [f]
+        await world.tree.rename(d, b"m", ROOT, b"m")
+        await world.tree.remove_folder(ROOT, b"d")
+        await world.tree.unlink(ROOT, b"m")
+        assert world.changes() == set()
+        assert world.is_gone(moved)
+
+
 async def test_a_tombstone_that_the_cloud_lost_too_goes_with_all_below(opening: Opening) -> None:
     async with opening() as world:
         d = await world.sent_folder(ROOT, b"d")

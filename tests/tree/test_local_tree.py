@@ -145,6 +145,7 @@ async def test_gallery_files_get_a_media_id_when_made_and_keep_it(opening: Openi
         await world.tree.exchange(ROOT, b"c", ROOT, b"b")
         await world.tree.rename(ROOT, b"c", photos, b"c")
         assert (world.tree.node(a).media_id, world.tree.node(other).media_id) == (2, None)
+        await world.tree.record_made(photos, Place(ROOT, b"Photos"))
         await world.upload(a, '"1"')
         await world.tree.unlink(photos, b"c")
         assert world.tree.by_media_id(2) is None, "a tombstone is nobody's asset"
