@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from cloudfs.clouds.base import Cloud
 from cloudfs.model.enums import ErrorType, Scope, SyncState
@@ -129,7 +130,7 @@ class Engine:
                 sync_pass.causes.pull.append(error.sync_error)
                 return
         by_tags = self._cloud.capabilities.folder_tags is True and scope in self._seen_whole
-        folders = self._due(scope) if by_tags else self._parts.tree.folders(scope)
+        folders = self._due(scope) if by_tags else chain(self._tops(scope), self._parts.tree.folders(scope))
         if await sync_pass.run(folders, by_tags=by_tags):
             self._seen_whole.add(scope)
 
@@ -141,10 +142,11 @@ class Engine:
         yield from (folder for folder in self._parts.tree.folders(scope) if folder in due)
 
     def _tops(self, scope: Scope) -> list[int]:
+        """The folders in which a scope begins; of a file in a gallery folder's place the one above tells."""
         if scope is Scope.FILES:
             return [ROOT]
-        found = [self._parts.tree.find(path) for path in self._gallery]
-        return [node.inode for node, rest in found if node.is_folder and not rest]
+        found = [node for node, rest in map(self._parts.tree.find, self._gallery) if not rest]
+        return [node.inode if node.is_folder else node.parent or ROOT for node in found]
 
     async def _find_galleries(self) -> None:
         """Have the tree know the gallery folders that the cloud has.

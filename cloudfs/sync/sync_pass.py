@@ -18,6 +18,7 @@ from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotFound, Una
 from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.sync.absences import Absences
 from cloudfs.sync.brake import DeleteBrake
+from cloudfs.sync.circles import in_circles
 from cloudfs.sync.encounter import Encounter
 from cloudfs.sync.push import Push
 from cloudfs.sync.push_plan import Change, PushPlan, plan_push
@@ -206,7 +207,7 @@ class SyncPass:
     async def _plan(self) -> PushPlan:
         parts, held = self._parts, self._parts.brake.of(self._scope)
         plan = plan_push(
-            [self._change(node) for node in parts.tree.changes(self._scope)],
+            [self._change(node) for node in self._changes()],
             cloud_parents=self._cloud_place,
             confirmed=frozenset(held.confirmed),
             delete_brake=max(0, parts.brake.limit - self._deletes),
@@ -214,6 +215,15 @@ class SyncPass:
         )
         await parts.brake.hold_here(self._scope, plan.held)
         return plan
+
+    def _changes(self) -> list[Node]:
+        """What the plan is about: the scope's own changes; for a circle of names through both scopes one of
+        the two plans has to have all of it."""
+        tree = self._parts.tree
+        ours = tree.changes(self._scope)
+        if self._scope is Scope.GALLERY or not any(node.is_moved for node in ours):
+            return ours
+        return [*ours, *in_circles(ours, tree.changes(Scope.GALLERY))]
 
     def _change(self, node: Node) -> Change:
         return Change(

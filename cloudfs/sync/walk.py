@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import trio
 
 from cloudfs.model.enums import Kind, Listing, Scope
-from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotFound, Unauthorized
+from cloudfs.model.errors import CloudfsError, NetworkUnavailable, NotAFolder, NotFound, Unauthorized
 from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.sync.encounter import Met
 from cloudfs.transfers.listings import Listings
@@ -100,7 +100,7 @@ class Walk:
             if self._tree.node(folder).is_unsent:
                 return
             self._take(folder, await self._listings.list_folder(folder))
-        except NotFound as error:
+        except (NotFound, NotAFolder) as error:
             await self._look_for(folder, error)
         except CloudfsError as error:
             self._failed(folder, error)
@@ -120,8 +120,8 @@ class Walk:
             if self._covers(self._tree.node(inode)):
                 self._add(inode)
 
-    async def _look_for(self, folder: int, error: NotFound) -> None:
-        """Whether the parent shows what can't be found.
+    async def _look_for(self, folder: int, error: NotFound | NotAFolder) -> None:
+        """Whether the parent shows what can't be found, or is no folder any more.
 
         One that is not found itself has its own visit, unless it is the other scope's.
         """
@@ -133,7 +133,7 @@ class Walk:
             try:
                 self._take(place.parent, await self._listings.list_folder(place.parent))
             except CloudfsError as other:
-                if not isinstance(other, NotFound) or place.parent not in self._added:
+                if not isinstance(other, NotFound | NotAFolder) or place.parent not in self._added:
                     self._failed(folder, other)
                 return
         elif folder != ROOT:

@@ -127,10 +127,20 @@ class Succession:
         former = self._places.at_home(place)
         if former is None or former.inode == but:
             return
-        if former.parent is None:
+        intent = self._intents.load(former.inode)
+        if intent is not None and intent.operation == "move" and intent.place != place:
+            self._has_left(former, intent.place)
+        elif former.parent is None:
             self.bury(former)
         else:
             self.detach(former)
+
+    def _has_left(self, node: Node, place: Place) -> None:
+        """An entry made room in the cloud where it was asked to, though its own answer is still to come."""
+        self.vacate(place, node.inode)
+        is_home = place == (node.parent, node.name)
+        self._changes.write(replace(node, home=None if is_home else place))
+        self._changed.append(node.inode)
 
     def bury(self, node: Node) -> None:
         """The cloud has a tombstone no more, nor anything below."""

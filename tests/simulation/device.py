@@ -41,12 +41,18 @@ class Device:
         self._ledger.keep(content, f"put as {path!r}")
 
     def _copy(self, path: RemotePath) -> None:
-        """Another client brought what was written last here too."""
+        """Another client brought what was written last here too.
+
+        What was removed since by who wrote it is not owed by that: in the place to which it was being sent
+        the two can't be told apart.
+        """
         content, there = self._ledger.latest, self._cloud.content(path)
         if content and content != there:
+            is_owed = self._ledger.owes(content)
             self._ledger.give_up(there)
             self._cloud.put(path, content)
-            self._ledger.keep(content, f"copied to {path!r}")
+            if is_owed:
+                self._ledger.keep(content, f"copied to {path!r}")
 
     def _mkdir(self, path: RemotePath) -> None:
         if path not in self._cloud.paths():

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from cloudfs.model.entry import RemotePath
-from cloudfs.model.enums import Scope, SyncState
+from cloudfs.model.enums import SyncState
 from cloudfs.sync.engine import SyncOutcome
 from tests.simulation.device import Device
 from tests.simulation.inline import Clock, run
@@ -48,7 +48,8 @@ Act = tuple[str, str, int, int, float]
 
 def make_history(seed: int, length: int) -> list[Act]:
     """Acts that follow from a seed. Every fourth history is the user's alone, every eighth the device's; in
-    every third syncs run nearly all the time; in some a few deletes wait for somebody's word."""
+    every third syncs run nearly all the time; in some a few deletes wait for somebody's word; in some a
+    folder is a gallery, if it is there."""
     chance = random.Random(seed)
     actors = ["local"] * 5 + ["remote"] * 3 + ["sync"] * 3 + ["fault"] * 2 + ["crash"]
     if seed % 4 == 0:
@@ -108,6 +109,7 @@ class _Play:
         self._directory = directory
         self._starts = 0
         self._delete_brake = 1 if _has_brake(seed) else 1000
+        self._gallery = [b"e"] if seed % 17 == 3 else []
         self._nursery = nursery
         self._device = Device(self._cloud, self._ledger)
 
@@ -121,7 +123,14 @@ class _Play:
 
     async def _start(self, directory: Path, image: bytes | None) -> Machine:
         directory.mkdir(exist_ok=True)
-        machine = Machine(self._cloud, directory, self._clock, image, delete_brake=self._delete_brake)
+        machine = Machine(
+            self._cloud,
+            directory,
+            self._clock,
+            image,
+            delete_brake=self._delete_brake,
+            gallery=self._gallery,
+        )
         await self._nursery.start(machine.run)
         return machine
 
@@ -157,7 +166,8 @@ class _Play:
     async def _word(self, verb: str) -> None:
         """Somebody says what is to become of the deletes that are held."""
         engine = self._machine.engine
-        await (engine.confirm(Scope.FILES) if verb == "confirm" else engine.restore(Scope.FILES))
+        for scope in self._machine.scopes:
+            await (engine.confirm(scope) if verb == "confirm" else engine.restore(scope))
 
     async def _crash(self) -> None:
         directory = self._next_directory()
@@ -189,16 +199,18 @@ class _Play:
         """Sync, with somebody who confirms what is held, until one sync does all."""
         for _ in range(FINAL_SYNCS):
             await self._word("confirm")
-            outcome = await self._machine.sync()
-            if self._is_done(outcome):
+            outcomes = await self._machine.sync()
+            if self._is_done(outcomes):
                 return
-        raise AssertionError(f"no end of it: {outcome}")
+        raise AssertionError(f"no end of it: {outcomes}")
 
-    def _is_done(self, outcome: SyncOutcome | None) -> bool:
+    def _is_done(self, outcomes: list[SyncOutcome]) -> bool:
         """Whether all is in the cloud but for what is torn, which can't be."""
         torn = len(self._programs.torn())
-        done = SyncState.UPLOAD_FAILED if torn else SyncState.COMPLETED
-        return outcome is not None and outcome.state is done and self._machine.tree.count_changes() == torn
+        expected = {SyncState.COMPLETED, SyncState.UPLOAD_FAILED} if torn else {SyncState.COMPLETED}
+        are_whole = len(outcomes) == len(self._machine.scopes)
+        are_well = {outcome.state for outcome in outcomes} <= expected
+        return are_whole and are_well and self._machine.tree.count_changes() == torn
 
     async def _look_back(self) -> None:
         cloud, tree = self._cloud, self._machine.tree

@@ -28,6 +28,10 @@ class Ledger:
             self._owed[content] = whose
             self.latest = content
 
+    def owes(self, content: bytes) -> bool:
+        """Whether somebody still counts on it."""
+        return content in self._owed
+
     def give_up(self, content: bytes | None) -> None:
         """Somebody who saw it wrote over it, or removed it."""
         if content is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from cloudfs.fuse.names import Names
 from cloudfs.fuse.open_files import OpenFiles, OpenPolicy
 from cloudfs.fuse.waits import NetworkWaits
 from cloudfs.fuse.writing import Writing
+from cloudfs.model.entry import RemotePath
 from cloudfs.model.enums import EventClass, Scope
 from cloudfs.model.errors import NotFound
 from cloudfs.model.progress import DownloadProgress, SyncProgress
@@ -66,18 +68,27 @@ class _NoEvents(EventLog):
 class Machine:
     """A mount of `cloud` over a cache directory; image: the database that an earlier one left.
 
-    delete_brake: more deletes than this in one sync are held.
+    delete_brake: more deletes than this in one sync are held. gallery: paths of the gallery folders, which
+    have a sync of their own beside the other.
     """
 
     def __init__(
-        self, cloud: MemoryCloud, directory: Path, clock: Clock, image: bytes | None, *, delete_brake: int
+        self,
+        cloud: MemoryCloud,
+        directory: Path,
+        clock: Clock,
+        image: bytes | None,
+        *,
+        delete_brake: int,
+        gallery: Sequence[RemotePath],
     ) -> None:
         self._delete_brake = delete_brake
+        self._gallery = gallery
         self.cloud = cloud
         self.directory = directory
         self.clock = clock
         self.database = InlineDatabase(image)
-        self.outcome: SyncOutcome | None = None
+        self.outcomes: list[SyncOutcome] = []
         self._ended = trio.Event()
         self._all = trio.CancelScope()
         self._sync: trio.CancelScope | None = None
@@ -105,7 +116,7 @@ class Machine:
             news,
             uid=1000,
             gid=1000,
-            gallery=(),
+            gallery=self._gallery,
             now_ns=self.clock.now_ns,
             content_free=lambda inode: self._leftovers.drop(inode),
         )
@@ -182,7 +193,9 @@ class Machine:
             now_ms=self.clock.now_ms,
         )
         restoring = Restoring(tree, store, self.editor, encounter, brake)
-        return Engine(parts, cloud, Reappearance(tree, Identities(self.database)), restoring, gallery=())
+        return Engine(
+            parts, cloud, Reappearance(tree, Identities(self.database)), restoring, gallery=self._gallery
+        )
 
     # --- what the kernel does ---
 
@@ -213,21 +226,31 @@ class Machine:
         if self._sync is not None:
             self._sync.cancel()
 
-    async def sync(self) -> SyncOutcome | None:
-        """A sync to its end, or the end of the one that runs; None where it was stopped."""
+    async def sync(self) -> list[SyncOutcome]:
+        """A sync of each scope to its end, or the ends of those that run; none of what was stopped."""
         self.begin_sync()
         while self._sync is not None:
             await trio.sleep(0.05)
-        return self.outcome
+        return self.outcomes
 
-    async def _run_sync(self, scope: trio.CancelScope) -> None:
-        self.outcome = None
+    async def _run_sync(self, cancel_scope: trio.CancelScope) -> None:
+        self.outcomes = []
         try:
-            with scope:
-                await self.tree.clear_waits(Scope.FILES)
-                self.outcome = await self.engine.sync_scope(Scope.FILES, lambda _: None)
+            with cancel_scope:
+                async with trio.open_nursery() as nursery:
+                    for scope in self.scopes:
+                        nursery.start_soon(self._sync_scope, scope)
         finally:
             self._sync = None
+
+    async def _sync_scope(self, scope: Scope) -> None:
+        await self.tree.clear_waits(scope)
+        self.outcomes.append(await self.engine.sync_scope(scope, lambda _: None))
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """Those that there is something in."""
+        return [Scope.FILES, Scope.GALLERY] if self._gallery else [Scope.FILES]
 
     # --- ends ---
 
