@@ -13,7 +13,7 @@ from itertools import chain
 from cloudfs.clouds.base import Cloud
 from cloudfs.model.enums import ErrorType, Scope, SyncState
 from cloudfs.model.errors import CloudfsError, NotFound
-from cloudfs.model.node import ROOT
+from cloudfs.model.node import ROOT, Place
 from cloudfs.sync.absences import Absences
 from cloudfs.sync.brake import HeldDeletes
 from cloudfs.sync.reappearance import Reappearance
@@ -142,11 +142,23 @@ class Engine:
         yield from (folder for folder in self._parts.tree.folders(scope) if folder in due)
 
     def _tops(self, scope: Scope) -> list[int]:
-        """The folders in which a scope begins; of a file in a gallery folder's place the one above tells."""
+        """The folders in which a scope begins.
+
+        Of a file in a gallery folder's place, and of what was moved from there, the folder above tells.
+        """
         if scope is Scope.FILES:
             return [ROOT]
-        found = [node for node, rest in map(self._parts.tree.find, self._gallery) if not rest]
-        return [node.inode if node.is_folder else node.parent or ROOT for node in found]
+        tree = self._parts.tree
+        found = [node for node, rest in map(tree.find, self._gallery) if not rest]
+        tops = [node.inode if node.is_folder else node.parent or ROOT for node in found]
+        homes = [node.home for node in tree.changes(scope) if node.home is not None]
+        return [*tops, *(home.parent for home in homes if self._is_gallery(home))]
+
+    def _is_gallery(self, place: Place) -> bool:
+        try:
+            return self._parts.tree.place_path(place) in self._gallery
+        except NotFound:
+            return False
 
     async def _find_galleries(self) -> None:
         """Have the tree know the gallery folders that the cloud has.

@@ -96,6 +96,8 @@ def make_conflict(
     if node.home is None:
         if node.is_folder:
             succession.lose_below(node)
+        if conflict.entry is None and not node.is_unsent:
+            succession.doubt(node.parent)  # it stood for something else there, which is nobody's now
         changes.write(replace(detached(node), name=aside.name, ctime_ns=conflict.defaults.now_ns))
     else:
         home = None if node.home == aside else node.home

@@ -132,8 +132,10 @@ class Succession:
             self._has_left(former, intent.place)
         elif former.parent is None:
             self.bury(former)
-        else:
+        elif former.is_folder:
             self.detach(former)
+        else:
+            self._lose(former)
 
     def _has_left(self, node: Node, place: Place) -> None:
         """An entry made room in the cloud where it was asked to, though its own answer is still to come."""
@@ -174,9 +176,10 @@ class Succession:
             if below.is_removed:
                 self.unlink(below.inode)
             else:
-                self._lose_moved(below)
+                self._lose(below)
 
-    def _lose_moved(self, node: Node) -> None:
+    def _lose(self, node: Node) -> None:
+        """The cloud has a linked entry no more; see `lose_below`. What is modified here lives on."""
         if node.is_modified:
             self.keep(node)
             return
@@ -185,6 +188,11 @@ class Succession:
         unseen = Place(ROOT, TEMPORARY_PREFIX + b"lost-%d" % node.inode)
         self._changes.write(replace(node, home=None if is_free else unseen))
         self._changed.append(node.inode)
+
+    def doubt(self, folder: int) -> None:
+        """What the cloud has in a folder is known no longer: whatever its tag, it is to be listed."""
+        self._places.forget_tags([folder])
+        self._changed.append(folder)
 
     def unlink(self, inode: int) -> None:
         """Leave an entry to those who have it open."""

@@ -24,6 +24,85 @@ def test_nothing_is_lost_whatever_happens(part: int) -> None:
 
 # Each with the seed of its weather, as it was shortened when it failed.
 FAILED_ONCE: dict[str, tuple[int, list[Act]]] = {
+    "a file in a gallery folder's place that the cloud removed": (
+        785,
+        [
+            ("remote", "put", 32, 70, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("remote", "remove", 100, 65, 0),
+        ],
+    ),
+    "a swap across the two scopes": (
+        3437,
+        [
+            ("remote", "put", 42, 46, 0),
+            ("remote", "put", 22, 139, 0),
+            ("remote", "put", 135, 17, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("local", "exchange", 12, 98, 0),
+        ],
+    ),
+    "a name that one sync takes before the other has heard that it is free": (
+        8418,
+        [
+            ("remote", "mkdir", 151, 48, 0),
+            ("remote", "put", 204, 169, 0),
+            ("remote", "put", 46, 51, 0),
+            ("remote", "put", 166, 124, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("sync", "begin", 0, 0, 0),
+            ("local", "exchange", 195, 201, 0.02),
+            ("crash", "kill", 124, 30, 0),
+            ("local", "rename", 191, 33, 0),
+            ("sync", "finish", 125, 52, 0.0),
+        ],
+    ),
+    "a gallery folder that became a file in the cloud": (
+        34190,
+        [
+            ("remote", "mkdir", 123, 172, 0),
+            ("local", "write", 134, 87, 0.0),
+            ("remote", "rename", 184, 110, 0.0),
+            ("remote", "put", 136, 166, 0.0),
+        ],
+    ),
+    "a name in the cloud that was another scope's, and that the cloud lost": (
+        154669,
+        [
+            ("remote", "put", 159, 136, 0),
+            ("remote", "put", 161, 25, 0),
+            ("remote", "put", 111, 129, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("remote", "remove", 187, 206, 0),
+            ("local", "exchange", 172, 144, 0.0),
+            ("sync", "finish", 163, 199, 0.0),
+        ],
+    ),
+    "a conflict copy that stood for something else in the cloud": (
+        318005,
+        [
+            ("remote", "mkdir", 187, 123, 0),
+            ("remote", "put", 124, 26, 0),
+            ("remote", "put", 151, 21, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("remote", "edit", 131, 101, 0),
+            ("local", "rename", 116, 195, 0),
+            ("local", "edit", 91, 128, 0.0),
+        ],
+    ),
+    "what was moved from a gallery folder's place, and that the cloud lost": (
+        364279,
+        [
+            ("remote", "put", 205, 28, 0),
+            ("remote", "mkdir", 151, 131, 0),
+            ("remote", "put", 84, 120, 0),
+            ("sync", "begin", 94, 203, 1),
+            ("sync", "finish", 190, 138, 0),
+            ("remote", "remove", 57, 95, 0.0),
+            ("local", "exchange", 67, 27, 0),
+            ("sync", "finish", 51, 73, 0),
+        ],
+    ),
     "a file that could not be restored, removed here from the folder that was": (
         71518,
         [
