@@ -84,6 +84,24 @@ def test_a_move_goes_by_the_sync_of_where_it_came_from(apache: Apache, mount: Mo
     assert read(mount.path / "2.txt") == read(mount.path / "Photos" / "2.jpg") == DATA
 
 
+def test_a_swap_across_the_two_goes_by_one_sync(apache: Apache, mount: Mount) -> None:
+    """Each of the two moves waits for the name that the other one leaves."""
+    mine, photos = synced(mount)
+    (apache.root / "1.txt").write_bytes(NEW)
+    assert mine.sync() == DONE
+    spare = mount.path / "spare"
+    os.rename(mount.path / "1.txt", spare)
+    os.rename(mount.path / "Photos" / "1.jpg", mount.path / "1.txt")
+    os.rename(spare, mount.path / "Photos" / "1.jpg")
+    assert mine.sync() == SENT
+    assert photos.sync() == DONE
+    assert mount.pending == 0
+    assert ((apache.root / "1.txt").read_bytes(), (apache.root / "Photos" / "1.jpg").read_bytes()) == (
+        DATA,
+        NEW,
+    )
+
+
 def test_a_gallery_folder_stays_where_it_is(mount: Mount) -> None:
     synced(mount)
     photos = mount.path / "Photos"
