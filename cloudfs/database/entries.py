@@ -6,7 +6,7 @@ from typing import Any
 
 from cloudfs.database.bridge import Database
 from cloudfs.database.entry_rows import COLUMNS, node_of
-from cloudfs.model.enums import Kind
+from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.node import ROOT, Node
 
 _CHANGED = "(generation > sent OR home_parent IS NOT NULL OR version_size IS NULL)"  # as the index has it
@@ -47,6 +47,14 @@ class Entries:
             "SELECT COALESCE(home_parent, parent) AS place, inode, parent IS NOT NULL FROM entries "
             f"WHERE kind = {int(Kind.FOLDER)} AND version_size IS NOT NULL AND place IS NOT NULL"
         )
+
+    def untagged_folders(self) -> list[int]:
+        """Folders that the cloud has and that were never listed, or whose last listing's tag is not known."""
+        sql = (
+            f"SELECT inode FROM entries WHERE kind = {int(Kind.FOLDER)} AND version_size IS NOT NULL "
+            f"AND (listing = {int(Listing.NEVER)} OR version_etag IS NULL)"
+        )
+        return [inode for (inode,) in self._read(sql)]
 
     def homes_in(self, folder: int) -> list[Node]:
         """What the cloud has in a folder and what is not there here."""

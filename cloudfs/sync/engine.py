@@ -135,11 +135,12 @@ class Engine:
             self._seen_whole.add(scope)
 
     def _due(self, scope: Scope) -> Iterable[int]:
-        """The folders to begin with where tags tell what changed below them: those at the top, and those
-        that a listing since left to be looked at."""
+        """The folders to begin with where tags tell what changed below them: those at the top, those that a
+        listing since left to be looked at, and those whose own tag is not known: none above tells of it."""
+        parts = self._parts
         yield from self._tops(scope)
-        due = self._parts.listings.due()
-        yield from (folder for folder in self._parts.tree.folders(scope) if folder in due)
+        due = parts.listings.due() | parts.tree.untagged_folders()
+        yield from (folder for folder in parts.tree.folders(scope) if folder in due)
 
     def _tops(self, scope: Scope) -> list[int]:
         """The folders in which a scope begins.

@@ -88,6 +88,10 @@ class CloudView(View):
             found.extend(child for child in below.get(inode, []) if child not in galleries)
         return [inode for inode in found if inode not in removed]
 
+    def untagged_folders(self) -> frozenset[int]:
+        """Folders of either scope of which no tag can say that nothing changed."""
+        return frozenset(self._entries.untagged_folders())
+
     def _galleries(self) -> set[int]:
         """The gallery folders that the cloud has."""
         found = set()

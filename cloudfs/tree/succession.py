@@ -188,6 +188,7 @@ class Succession:
         unseen = Place(ROOT, TEMPORARY_PREFIX + b"lost-%d" % node.inode)
         self._changes.write(replace(node, home=None if is_free else unseen))
         self._changed.append(node.inode)
+        self.doubt(place.parent)
 
     def doubt(self, folder: int) -> None:
         """What the cloud has in a folder is known no longer: whatever its tag, it is to be listed."""

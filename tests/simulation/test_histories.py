@@ -24,6 +24,33 @@ def test_nothing_is_lost_whatever_happens(part: int) -> None:
 
 # Each with the seed of its weather, as it was shortened when it failed.
 FAILED_ONCE: dict[str, tuple[int, list[Act]]] = {
+    "a folder brought back where tags tell what changed": (
+        3011935,
+        [
+            ("remote", "put", 205, 110, 0),
+            ("remote", "mkdir", 37, 132, 0),
+            ("remote", "mkdir", 197, 172, 0),
+            ("remote", "mkdir", 35, 102, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("race before write", "mkdir", 147, 183, 0),
+            ("sync", "begin", 184, 172, 0),
+            ("local", "cut", 193, 93, 1),
+            ("remote", "mkdir", 202, 106, 0),
+            ("local", "rmtree", 58, 68, 0.0),
+        ],
+    ),
+    "a file moved out of a folder that the cloud moved, where tags tell what changed": (
+        3018730,
+        [
+            ("remote", "mkdir", 24, 100, 0),
+            ("remote", "put", 62, 7, 0),
+            ("remote", "mkdir", 172, 68, 0),
+            ("remote", "put", 8, 47, 0),
+            ("sync", "finish", 0, 0, 0),
+            ("local", "rename", 187, 100, 0.0),
+            ("remote", "rename", 162, 34, 0.0),
+        ],
+    ),
     "a file in a gallery folder's place that the cloud removed": (
         785,
         [
