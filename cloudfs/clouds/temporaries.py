@@ -86,7 +86,7 @@ class Temporaries:
 
     def is_in_use(self, name: bytes, mtime_ns: int | None) -> bool:
         """Whether what is under a hidden name may be of use to anybody: another mount's upload under way,
-        or what a mount has parked there (sync/push_plan)."""
+        or what is under no name of an upload at all."""
         if name.startswith(self._prefix):
             return False
         if _UPLOAD.fullmatch(name) is None:

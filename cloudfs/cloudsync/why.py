@@ -62,7 +62,7 @@ class Why:
             yield f"{did} here" if former is None else f"{did} here from {former}"
 
     def _former_path(self, node: Node) -> str | None:
-        """Where the cloud has it; None where no name says that (it is on its way there, or a folder went)."""
+        """Where the cloud has it; None where no name says that (the cloud lost it, or a folder went)."""
         assert node.home is not None
         if node.home.name.startswith(TEMPORARY_PREFIX):
             return None

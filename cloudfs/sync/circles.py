@@ -9,18 +9,23 @@ from cloudfs.model.node import Node, Place
 
 def in_circles(ours: Sequence[Node], others: Sequence[Node]) -> list[Node]:
     """Those of `others` that stand in a circle of moves with one of `ours`, each awaiting the next's name."""
-    others_inodes = {node.inode for node in others}
+    own = {node.inode for node in ours}
     holders = {node.cloud_place: node for node in (*ours, *others) if node.is_moved}
-    found: dict[int, Node] = {}
+    found: list[Node] = []
+    seen = set[int]()
     for start in ours:
-        circle: dict[int, Node] = {}
+        path: list[Node] = []
         node: Node | None = start if start.is_moved else None
-        while node is not None and node.inode not in circle:
-            circle[node.inode] = node
+        while node is not None and node.inode not in seen:
+            seen.add(node.inode)
+            path.append(node)
             node = holders.get(_target(node))
-        if node is start:
-            found |= {inode: each for inode, each in circle.items() if inode in others_inodes}
-    return list(found.values())
+        circle = (
+            path[path.index(node) :] if node in path else []
+        )  # else it leads nowhere, or into an earlier one
+        if any(each.inode in own for each in circle):
+            found += [each for each in circle if each.inode not in own]
+    return found
 
 
 def _target(node: Node) -> Place | None:

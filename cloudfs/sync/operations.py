@@ -55,8 +55,8 @@ class Outlived(Exception):
 
 
 class Vanished(Exception):
-    """The cloud no longer has an entry in a place that no listing tells of: it was parked under a name that
-    they hide, or its folder was removed here and is listed no more."""
+    """The cloud no longer has an entry in a place that no listing tells of: another one has got it,
+    or its folder was removed here and is listed no more."""
 
     def __init__(self, inode: int) -> None:
         super().__init__(f"inode {inode} is gone")

@@ -221,9 +221,13 @@ class SyncPass:
         the two plans has to have all of it."""
         tree = self._parts.tree
         ours = tree.changes(self._scope)
-        if self._scope is Scope.GALLERY or not any(node.is_moved for node in ours):
+        if self._scope is Scope.GALLERY or not any(map(self._goes_to_gallery, ours)):
             return ours
         return [*ours, *in_circles(ours, tree.changes(Scope.GALLERY))]
+
+    def _goes_to_gallery(self, node: Node) -> bool:
+        """Whether it takes a name there, as one in every circle through both scopes does."""
+        return node.is_moved and self._parts.tree.scope(node.inode) is Scope.GALLERY
 
     def _change(self, node: Node) -> Change:
         return Change(

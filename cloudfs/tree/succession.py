@@ -62,6 +62,7 @@ class Succession:
             home = intent.place
         elif home is not None and not self._has_folder(home):
             home = None  # with the folder the cloud lost what was in it
+            self.lose_below(node)
         self._changes.write(
             replace(
                 node,

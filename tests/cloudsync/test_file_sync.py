@@ -16,32 +16,14 @@ from cloudfs.cloudsync.readiness import CloudReadiness
 from cloudfs.config.quantities import Duration
 from cloudfs.config.settings import SyncSettings
 from cloudfs.database.settings import Settings, Value
-from cloudfs.model.enums import ErrorType, EventClass, Kind, Listing, Scope, SyncState
+from cloudfs.model.enums import ErrorType, EventClass, Scope, SyncState
 from cloudfs.model.errors import BatteryLow, CloudfsError, CloudNotReady, NoNetwork, ServerError, Unauthorized
-from cloudfs.model.node import ROOT, Node
+from cloudfs.model.node import Node
 from cloudfs.model.progress import Event, SyncProgress
 from cloudfs.sync.engine import SyncOutcome
+from tests.nodes import NEW_FILE
 
-CHANGED = Node(
-    inode=2,
-    parent=ROOT,
-    name=b"changed",
-    kind=Kind.FILE,
-    size=0,
-    mtime_ns=0,
-    ctime_ns=0,
-    mode=0o644,
-    uid=0,
-    gid=0,
-    version=None,
-    file_id=None,
-    listing=Listing.NEVER,
-    pinned=False,
-    media_id=None,
-    error=None,
-    error_reason=None,
-    generation=1,
-)
+CHANGED = replace(NEW_FILE, name=b"changed", generation=1)
 COMPLETED = SyncOutcome(SyncState.COMPLETED)
 INTERVAL_S = 60.0
 DEBOUNCE_S = 5.0

@@ -76,20 +76,18 @@ class Device:
                 self._ledger.give_up(content)
 
     def _place(self, one: int, other: int) -> RemotePath:
-        folders = [b"", *(path for path, content in self._visible() if content is None)]
+        folders = [b"", *(path for path, content in self._cloud.paths().items() if content is None)]
         return join(folders[one % len(folders)], NAMES[other % len(NAMES)])
 
     def _on_file(self, number: int, act: object) -> None:
-        self._choose([path for path, content in self._visible() if content is not None], number, act)
+        self._choose(
+            [path for path, content in self._cloud.paths().items() if content is not None], number, act
+        )
 
     def _on_any(self, number: int, act: object) -> None:
-        self._choose([path for path, _ in self._visible()], number, act)
+        self._choose([path for path, _ in self._cloud.paths().items()], number, act)
 
     def _choose(self, paths: list[RemotePath], number: int, act: object) -> None:
         assert callable(act)
         if paths:
             act(paths[number % len(paths)])
-
-    def _visible(self) -> list[tuple[RemotePath, bytes | None]]:
-        """Not what is temporary: nobody sees that."""
-        return [(path, content) for path, content in self._cloud.paths().items() if b".cloudfs-" not in path]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cloudfs.model.entry import Version
-from cloudfs.model.enums import Kind, Listing
 from cloudfs.model.node import ROOT, Node, Place
 from cloudfs.sync.circles import in_circles
+from tests.nodes import NEW_FILE
 
 PHOTOS = 2
 
@@ -16,24 +18,12 @@ def at(name: bytes, parent: int = ROOT) -> Place:
 
 def entry(inode: int, here: Place | None, cloud: Place) -> Node:
     """An entry that the cloud has at `cloud`, and that lies at `here`; None: removed."""
-    return Node(
+    return replace(
+        NEW_FILE,
         inode=inode,
         parent=None if here is None else here.parent,
         name=cloud.name if here is None else here.name,
-        kind=Kind.FILE,
-        size=1,
-        mtime_ns=0,
-        ctime_ns=0,
-        mode=0o644,
-        uid=0,
-        gid=0,
         version=Version('"v"', None, 1),
-        file_id=None,
-        listing=Listing.NEVER,
-        pinned=False,
-        media_id=None,
-        error=None,
-        error_reason=None,
         home=None if here == cloud else cloud,
     )
 

@@ -20,6 +20,7 @@ from cloudfs.sync.meeting import (
     StepAside,
     meet,
 )
+from tests.nodes import NEW_FILE
 
 OLD, NEW = Version('"1"', None, 3), Version('"2"', None, 3)
 HOME, ELSEWHERE = Place(ROOT, b"f"), Place(ROOT, b"g")
@@ -33,24 +34,15 @@ def node(
     modified: bool = True,
 ) -> Node:
     """An entry whose home is HOME, if the cloud has it."""
-    return Node(
+    return replace(
+        NEW_FILE,
         inode=10,
         parent=place.parent if place is not None else None,
         name=place.name if place is not None else HOME.name,
         kind=kind,
         size=3,
-        mtime_ns=0,
-        ctime_ns=0,
-        mode=0o644,
-        uid=0,
-        gid=0,
         version=version,
-        file_id=None,
         listing=Listing.WHOLE,
-        pinned=False,
-        media_id=None,
-        error=None,
-        error_reason=None,
         generation=1 if modified else 0,
         home=HOME if version is not None and place != HOME else None,
     )

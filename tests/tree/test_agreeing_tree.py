@@ -113,13 +113,14 @@ async def test_a_move_over_a_tombstone_ends_it(opening: Opening) -> None:
         assert (world.is_gone(b), world.changes(), world.freed) == (True, set(), [b])
 
 
-async def test_a_cycle_is_broken_by_a_parked_name_that_no_listing_shows(opening: Opening) -> None:
+async def test_a_cycle_is_broken_by_a_parked_name_that_listings_show(opening: Opening) -> None:
     async with opening() as world:
         a, b = await world.sent_file(ROOT, b"a"), await world.sent_file(ROOT, b"b", '"2"')
         await world.tree.exchange(ROOT, b"a", ROOT, b"b")
-        parked = Place(ROOT, b".cloudfs-moved-1")
+        parked = Place(ROOT, b"a (moving 1a-%d)" % a)
         await world.tree.record_moved(a, parked)
-        seen = await world.observe(ROOT, file(b"b", '"2"', size=0, mtime_s=None))
+        in_cloud = [(b"b", '"2"'), (parked.name, '"1"')]
+        seen = await world.observe(ROOT, *(file(name, tag, size=0, mtime_s=None) for name, tag in in_cloud))
         assert (seen.vanished, seen.contested, seen.added) == ([], [], [])
         await world.tree.record_moved(b, Place(ROOT, b"a"))
         await world.tree.record_moved(a, Place(ROOT, b"b"))
@@ -306,6 +307,21 @@ async def test_what_is_removed_from_a_detached_folder_leaves_nothing_to_send(ope
         await world.tree.unlink(ROOT, b"m")
         assert world.changes() == set()
         assert world.is_gone(moved)
+
+
+async def test_a_folder_removed_from_a_detached_one_leaves_nothing_to_send_either(opening: Opening) -> None:
+    async with opening() as world:
+        d = await world.sent_folder(ROOT, b"d")
+        e = await world.sent_folder(d, b"e")
+        f, moved = [await world.sent_file(e, name) for name in (b"f", b"m")]
+        await world.tree.detach(d)
+        await world.tree.unlink(e, b"f")
+        await world.tree.rename(e, b"m", ROOT, b"m")
+        await world.tree.remove_folder(d, b"e")
+        assert all(world.is_gone(inode) for inode in (e, f))
+        assert world.changes() == {d}
+        seen = await world.observe(ROOT)
+        assert [node.inode for node in seen.vanished] == [moved], "as the next listing says"
 
 
 async def test_a_tombstone_that_the_cloud_lost_too_goes_with_all_below(opening: Opening) -> None:
